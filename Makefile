@@ -1,0 +1,47 @@
+# latere: set-up, the embedded study, the tests. `make` alone lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Conda where it is found, else the distribution's packages. `make demo CONDA=` leaves conda aside.
+CONDA := $(firstword $(foreach name,conda mamba micromamba,$(shell command -v $(name))))
+SDM := $(if $(CONDA),--sdm conda)
+ifdef CONDA
+# The environment of scVI is a CUDA build; without this conda refuses it where no GPU is seen.
+export CONDA_OVERRIDE_CUDA ?= 12.9
+endif
+
+# Scripts find the programs of .venv as they find STAR: on the PATH. In .conda lies the conda that
+# set-up adds where only mamba or micromamba is there.
+RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH" LATERE_SDM="$(SDM)"
+
+.PHONY: help setup demo test lint format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what latere runs on: tools, .venv (seconds when all is there)
+	@CONDA="$(CONDA)" envs/setup.sh
+
+demo: setup ## run the embedded study, from SRA archives to results/demo/report.html
+	$(RUN) snakemake --configfile config/demo/config.yaml --cores all $(SDM)
+
+test: setup ## all tests, lint among them
+	$(RUN) pytest --durations=15
+
+lint: setup ## format, Snakemake lint, schemas, links
+	$(RUN) pytest tests/workflow/test_lint.py
+
+format: setup ## bring Python and Snakemake files into form
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+	$(RUN) snakefmt Snakefile rules
+
+lock: ## resolve envs/requirements.in anew into envs/requirements.txt (Python 3.11, some minutes)
+	@envs/setup.sh lock
+
+clean: ## remove .venv, results/demo and caches; results of other studies and resources/ stay
+	rm -rf .venv .conda .snakemake/conda results/demo .pytest_cache .ruff_cache
+	find scripts tests -name __pycache__ -prune -exec rm -rf {} +
+	@# .snakemake also records how the results of other studies were made: it goes with the last one.
+	@rmdir results 2>/dev/null || true
+	@test -d results || rm -rf .snakemake

@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# Set-up; `make setup` calls it. It looks before it installs, so a second call takes seconds.
+#   envs/setup.sh         the tools and .venv
+#   envs/setup.sh check   print the requirements that .venv lacks or that have lost a file
+#   envs/setup.sh lock    write envs/requirements.txt anew from envs/requirements.in
+# CONDA names a conda, mamba or micromamba; empty: the distribution's packages (envs/apt.txt).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lock=envs/requirements.txt
+
+say() { printf 'latere set-up: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+# The first Python that is new enough; a broken .venv on the PATH does not count.
+find_python() {
+    local name
+    for name in python3 python3.13 python3.12 python3.11 python3.14; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    die "Python 3.11 or newer is needed and was not found on the PATH. Install one, then run make again."
+}
+
+# The lock, less what another way brings: rpy2 needs R, which lies in its conda environment there.
+requirements() {
+    if [ -n "${CONDA:-}" ]; then grep -v '^rpy2' "$lock"; else cat "$lock"; fi
+}
+
+# Lines of the lock whose package is absent, of another version, or has lost a file.
+damaged() {
+    requirements | .venv/bin/python -c '
+import os, sys
+from importlib import metadata
+
+for line in sys.stdin:
+    name, _, version = line.split("#")[0].strip().partition("==")
+    if not name:
+        continue
+    try:
+        package = metadata.distribution(name)
+        # A local version (2.13.0+cpu) tells how it was built, not what it is.
+        whole = package.version.split("+")[0] == version and all(
+            file.suffix == ".pyc" or os.path.exists(file.locate()) for file in package.files
+        )
+    except (metadata.PackageNotFoundError, TypeError):
+        whole = False
+    if not whole:
+        print(f"{name}=={version}")
+'
+}
+
+# Packages of the distribution whose proof (second column of envs/apt.txt) is not there.
+# What only builds rpy2 ("build:") is asked for while .venv has no rpy2.
+missing_tools() {
+    local package proof
+    [ -z "${CONDA:-}" ] || return 0
+    while read -r package proof; do
+        case $proof in
+            "" | "#"*) continue ;;
+            build:*) compgen -G '.venv/lib/python3*/site-packages/rpy2_rinterface*' || command -v "${proof#build:}" ;;
+            R:*) Rscript -e "quit(status = !nzchar(system.file(package = '${proof#R:}')))" </dev/null ;;
+            *) command -v "$proof" ;;
+        esac >/dev/null 2>&1 || echo "$package"
+    done < <(sed 's/^#.*//' envs/apt.txt)
+}
+
+# Debian and Ubuntu keep the venv module and the headers of their Python in packages of their own.
+missing_python() {
+    local python=$1
+    [ ! -x .venv/bin/python ] || return 0
+    "$python" -c '
+import importlib.util, os, sys, sysconfig
+
+name = "python%d.%d" % sys.version_info[:2]
+if not importlib.util.find_spec("ensurepip"):
+    print(name + "-venv")
+if sys.argv[1:] and not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+    print(name + "-dev")
+' $([ -n "${CONDA:-}" ] || echo headers)
+}
+
+install_packages() {
+    local packages=$*
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        die "these are not there: $packages
+They are Debian and Ubuntu packages, which only root can install. One of these opens the way:
+  1. apt-get install --no-install-recommends $packages   (as root, on Debian or Ubuntu)
+  2. put conda on the PATH (Miniforge, for one): make then uses the environments in envs/
+  3. put these programs on the PATH yourself: $(sed 's/^#.*//' envs/apt.txt | awk 'NF {print $2}' | sed 's/.*://' | xargs)
+Then run make again."
+    fi
+    say "installing $packages"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q >&2
+    # shellcheck disable=SC2086
+    apt-get install -yq --no-install-recommends $packages >&2
+}
+
+pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@" >&2; }
+
+# torch alone and first: in one go with the others, pip may take another build of it.
+install_lock() { pip install -c <(requirements) torch && pip install -r <(requirements); }
+
+repair() {
+    local lost=$*
+    say "mending .venv: $lost"
+    # shellcheck disable=SC2086
+    pip install --no-deps --force-reinstall $lost && install_lock && [ -z "$(damaged)" ]
+}
+
+build() {
+    say "building .venv from $lock (some minutes)"
+    rm -rf .venv
+    "$(find_python)" -m venv .venv && install_lock && [ -z "$(damaged)" ]
+}
+
+# Snakemake drives conda itself; mamba and micromamba can install it but not stand in for it.
+setup_conda() {
+    if ! command -v conda >/dev/null && [ ! -x .conda/bin/conda ]; then
+        say "installing conda into .conda with $CONDA"
+        "$CONDA" create --yes --quiet --prefix "$PWD/.conda" --override-channels \
+            --channel conda-forge 'conda>=24.7.1' >&2
+        echo 'channel_priority: strict' >.conda/.condarc
+    fi
+}
+
+setup() {
+    local lost packages
+    if [ -n "${CONDA:-}" ]; then setup_conda; fi
+    # A .venv whose Python is gone, after an upgrade for one, is none.
+    .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
+    packages=$(missing_tools; missing_python "$(find_python)")
+    if [ -n "$packages" ]; then install_packages $packages; fi
+    if [ ! -d .venv ]; then
+        build || die ".venv could not be built; the message above says why."
+    else
+        lost=$(damaged)
+        # shellcheck disable=SC2086
+        if [ -n "$lost" ]; then
+            repair $lost || build || die ".venv could not be mended; the message above says why."
+        fi
+    fi
+}
+
+write_lock() {
+    local venv=.venv-lock python
+    python=$(find_python)
+    "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
+        die "the lock is made with Python 3.11, the oldest that it must suit; $python is another."
+    trap 'rm -rf .venv-lock' EXIT
+    "$python" -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet "$(grep '^torch==' envs/requirements.in)"
+    "$venv/bin/pip" install --quiet -r envs/requirements.in
+    # Neither the build of torch (+cpu) nor what a CUDA build brings: both depend on the machine.
+    "$venv/bin/pip" freeze --all --exclude pip --exclude wheel |
+        sed -E '/^(nvidia|cuda|triton)/d; s/\+[a-z0-9.]+$//' >"$venv/lock"
+    { echo '# Written by `make lock` from envs/requirements.in; .venv holds exactly this.'; cat "$venv/lock"; } >"$lock"
+}
+
+case ${1:-setup} in
+    setup) setup ;;
+    check) damaged ;;
+    lock) write_lock ;;
+    *) die "unknown word: $1" ;;
+esac

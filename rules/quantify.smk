@@ -1,0 +1,40 @@
+# Reads -> count matrices (STARsolo); count matrices come in here too.
+
+
+rule starsolo:
+    input:
+        reads=get_reads,
+        roles="<results>/reads/{run}.roles.json",
+        index="<results>/reference/star_index",
+        whitelist=get_whitelist,
+    output:
+        directory("<results>/counts/starsolo/{run}"),
+    log:
+        "<logs>/starsolo/{run}.log",
+    benchmark:
+        "<benchmarks>/starsolo/{run}.tsv"
+    conda:
+        "../envs/star.yaml"
+    threads: 8
+    params:
+        chemistry=get_chemistry,
+    script:
+        "../scripts/starsolo.py"
+
+
+rule load_counts:
+    input:
+        get_counts,
+    output:
+        "<results>/counts/{run}.h5ad",
+    log:
+        "<logs>/load_counts/{run}.log",
+    benchmark:
+        "<benchmarks>/load_counts/{run}.tsv"
+    conda:
+        "../envs/scanpy.yaml"
+    params:
+        sample=get_sample,
+        subset=get_subset,
+    script:
+        "../scripts/load_counts.py"

@@ -1,0 +1,100 @@
+# SRA archives or FASTQ -> reads whose roles are known; FastQC, MultiQC.
+
+
+localrules:
+    prefetch,
+
+
+rule prefetch:
+    output:
+        "<resources>/sra/{accession}.sra",
+    log:
+        "<logs>/prefetch/{accession}.log",
+    benchmark:
+        "<benchmarks>/prefetch/{accession}.tsv"
+    conda:
+        "../envs/sra.yaml"
+    script:
+        "../scripts/prefetch.py"
+
+
+rule fasterq_dump:
+    input:
+        get_archive,
+    output:
+        temp(directory("<results>/reads/{run}")),
+    log:
+        "<logs>/fasterq_dump/{run}.log",
+    benchmark:
+        "<benchmarks>/fasterq_dump/{run}.tsv"
+    wildcard_constraints:
+        # Not the file beside it, `{run}.roles.json`.
+        run="|".join(SEQUENCED_RUNS),
+    conda:
+        "../envs/sra.yaml"
+    threads: 6
+    script:
+        "../scripts/fasterq_dump.py"
+
+
+rule assign_roles:
+    input:
+        reads=get_reads,
+        whitelist=get_whitelist,
+    output:
+        "<results>/reads/{run}.roles.json",
+    log:
+        "<logs>/assign_roles/{run}.log",
+    benchmark:
+        "<benchmarks>/assign_roles/{run}.tsv"
+    conda:
+        "../envs/scanpy.yaml"
+    params:
+        mates=get_mates,
+        chemistry=get_chemistry,
+    script:
+        "../scripts/assign_roles.py"
+
+
+rule fastqc:
+    input:
+        reads=get_reads,
+        roles="<results>/reads/{run}.roles.json",
+    output:
+        zip="<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
+        html="<results>/read_qc/fastqc/{run}_{role}_fastqc.html",
+    log:
+        "<logs>/fastqc/{run}_{role}.log",
+    benchmark:
+        "<benchmarks>/fastqc/{run}_{role}.tsv"
+    wildcard_constraints:
+        role="barcode|cdna",
+    conda:
+        "../envs/fastqc.yaml"
+    script:
+        "../scripts/fastqc.py"
+
+
+rule multiqc:
+    input:
+        config=f"{workflow.basedir}/config/multiqc.yaml",
+        fastqc=expand(
+            "<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
+            run=SEQUENCED_RUNS,
+            role=["barcode", "cdna"],
+        ),
+        starsolo=expand("<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS),
+        versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),
+    output:
+        "<results>/read_qc/multiqc.html",
+    log:
+        "<logs>/multiqc/multiqc.log",
+    benchmark:
+        "<benchmarks>/multiqc/multiqc.tsv"
+    conda:
+        "../envs/multiqc.yaml"
+    params:
+        study=STUDY.name,
+        runs=SEQUENCED_RUNS,
+    script:
+        "../scripts/multiqc.py"

@@ -1,0 +1,63 @@
+# What every run is counted against, and with which software: genome, barcode lists, index, versions.
+
+
+localrules:
+    download,
+
+
+rule download:
+    output:
+        "<resources>/downloads/{name}",
+    log:
+        "<logs>/download/{name}.log",
+    benchmark:
+        "<benchmarks>/download/{name}.tsv"
+    params:
+        url=get_url,
+    script:
+        "../scripts/download.py"
+
+
+rule extract_whitelist:
+    output:
+        "<results>/reference/whitelists/{chemistry}.txt",
+    log:
+        "<logs>/extract_whitelist/{chemistry}.log",
+    benchmark:
+        "<benchmarks>/extract_whitelist/{chemistry}.tsv"
+    conda:
+        "../envs/scanpy.yaml"
+    params:
+        chemistry=get_chemistry,
+    script:
+        "../scripts/extract_whitelist.py"
+
+
+rule star_index:
+    input:
+        unpack(get_reference),
+    output:
+        directory("<results>/reference/star_index"),
+    log:
+        "<logs>/star_index/star_index.log",
+    benchmark:
+        "<benchmarks>/star_index/star_index.tsv"
+    conda:
+        "../envs/star.yaml"
+    threads: 8
+    script:
+        "../scripts/star_index.py"
+
+
+# One job an environment, run inside it: what is told is what the other jobs used.
+rule tool_versions:
+    output:
+        "<results>/versions/{env}_mqc_versions.yml",
+    log:
+        "<logs>/tool_versions/{env}.log",
+    benchmark:
+        "<benchmarks>/tool_versions/{env}.tsv"
+    conda:
+        "../envs/{env}.yaml"
+    script:
+        "../scripts/tool_versions.py"

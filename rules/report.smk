@@ -1,0 +1,40 @@
+# One page for people.
+
+
+rule report:
+    input:
+        unpack(report_input),
+        template=f"{workflow.basedir}/scripts/report.html.j2",
+        cells="<results>/cells/cells.h5ad",
+        qc="<results>/cells/qc.tsv",
+        deep_umap="<results>/deep/umap.parquet",
+        deep_clusters="<results>/deep/clusters.parquet",
+        deep_cell_types="<results>/deep/cell_types.parquet",
+        deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
+        manual_umap="<results>/manual/umap.parquet",
+        manual_clusters="<results>/manual/clusters.parquet",
+        manual_cell_types="<results>/manual/cell_types.parquet",
+        manual_de=expand("<results>/manual/de/{contrast}.parquet", contrast=CONTRASTS),
+        summary="<results>/comparison/summary.tsv",
+        skipped="<results>/comparison/skipped.tsv",
+        labels="<results>/comparison/labels.tsv",
+        genes=expand(
+            "<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS
+        ),
+        training="<results>/deep/training.json",
+        versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/report/report.log",
+    benchmark:
+        "<benchmarks>/report/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        config=config,
+        runs=describe_sources(),
+        samples=STUDY.samples,
+        sequenced=SEQUENCED_RUNS,
+    script:
+        "../scripts/report.py"

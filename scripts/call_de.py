@@ -1,0 +1,49 @@
+"""Apply the thresholds of the study to fitted tests: which genes are called.
+
+Apart from the fit, so that another threshold refits no model (design.md, idea 8).
+"""
+
+import shutil
+
+import pandas as pd
+
+from latere.job import start
+from latere.tables import TEST_COLUMNS
+
+
+def call_genes(tests: pd.DataFrame, fdr: float, min_log2fc: float) -> pd.DataFrame:
+    """Mark the genes that pass both thresholds.
+
+    Parameters
+    ----------
+    tests
+        Group x gene, with at least the columns `TEST_COLUMNS`.
+    fdr
+        Highest fdr of a called gene.
+    min_log2fc
+        Least absolute log2 fold change of a called gene.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows in the same order, columns `TEST_COLUMNS` and significant. A missing fdr is
+        never called.
+    """
+    significant = (tests["fdr"] <= fdr) & (tests["log2fc"].abs() >= min_log2fc)
+    return tests[TEST_COLUMNS].assign(significant=significant)
+
+
+def main(snakemake):
+    """Read the tests of one branch and contrast, call, write."""
+    log = start(snakemake)
+    tests = pd.read_parquet(snakemake.input.tests)
+    called = call_genes(tests, snakemake.params.fdr, snakemake.params.min_log2fc)
+    called.to_parquet(snakemake.output.de, index=False)
+    shutil.copyfile(snakemake.input.skipped, snakemake.output.skipped)
+    counts = called.groupby("group", sort=False)["significant"].agg(["sum", "size"])
+    for group, (significant, tested) in counts.iterrows():
+        log.info("%s: %d of %d genes called", group, significant, tested)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

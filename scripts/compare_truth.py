@@ -1,0 +1,316 @@
+"""Hold the results of a simulated study against its truth: cells, counts, labels, calls.
+
+Measured, and tuned to nothing: what either branch gets wrong is a result too.
+"""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from latere.errors import StudyError
+from latere.job import start
+
+POOLED = "cell types, pooled"
+EVERY_RUN = "every run"
+NULL = 1e-6  # a true |log2fc| below this is zero but for rounding
+# Where fewer genes than this share are null, a method has little to be wrong about.
+MOSTLY_NULL = 0.5
+LARGE = 1.0  # |log2fc| of at least 1: a gene that nobody wants to miss
+
+
+def log_correlation(observed: np.ndarray, true: np.ndarray) -> float:
+    """Pearson correlation of log1p gene totals.
+
+    Parameters
+    ----------
+    observed, true
+        Molecules of each gene, summed over the same cells, shape (genes,).
+
+    Returns
+    -------
+    float
+        NaN where one of them is constant.
+    """
+    if np.ptp(observed) == 0 or np.ptp(true) == 0:
+        return np.nan
+    return float(np.corrcoef(np.log1p(observed), np.log1p(true))[0, 1])
+
+
+def count_called(called: pd.Index, true_cells: pd.DataFrame) -> dict:
+    """Count the called barcodes of one run among its true cells.
+
+    Parameters
+    ----------
+    called
+        The barcodes called cells.
+    true_cells
+        The cells of the run, doublets among them, by barcode: doublet (bool), n_umis.
+
+    Returns
+    -------
+    dict
+        Counts. A called doublet is not an empty droplet: it counts as true.
+        `calling_depth` is the least true n_umis of a called single cell: whatever is that deep
+        should have been called. It is taken from the truth, so that the cells that were not
+        called are measured on the same scale; and from the shallowest called cell, the
+        strictest choice. NaN where no single cell was called.
+    """
+    is_called = true_cells.index.isin(called)
+    single = ~true_cells["doublet"].to_numpy(dtype=bool)
+    depth = true_cells["n_umis"].to_numpy()
+    calling_depth = depth[is_called & single].min() if (is_called & single).any() else np.nan
+    above = single & (depth >= calling_depth)
+    return {
+        "true_cells": len(true_cells),
+        "true_doublets": int((~single).sum()),
+        "called": len(called),
+        "called_true": int(is_called.sum()),
+        "called_doublets": int((is_called & ~single).sum()),
+        "called_empty": len(called) - int(is_called.sum()),
+        "calling_depth": calling_depth,
+        "single_above_depth": int(above.sum()),
+        "single_above_depth_called": int((above & is_called).sum()),
+    }
+
+
+def gene_totals(counts, cells: pd.Index, genes: pd.Index) -> np.ndarray:
+    """Molecules of each gene over some cells.
+
+    Parameters
+    ----------
+    counts
+        AnnData, cell x gene.
+    cells, genes
+        Names of the cells to sum over, and of the genes wanted; a gene that `counts` does not
+        know has none.
+
+    Returns
+    -------
+    numpy.ndarray
+        Totals, shape (genes,).
+    """
+    rows = counts.obs_names.get_indexer(cells)
+    totals = np.asarray(counts.X[rows].sum(axis=0)).ravel()
+    return pd.Series(totals, counts.var_names).reindex(genes, fill_value=0).to_numpy(float)
+
+
+def label_accuracy(cell_types: pd.Series, true_cells: pd.DataFrame, lineage_of: dict) -> float:
+    """Share of the true single cells whose label lies in their lineage.
+
+    Parameters
+    ----------
+    cell_types
+        Label by cell. A label without a lineage (unassigned) counts as wrong.
+    true_cells
+        cell, lineage, doublet. Cells that were not kept are left out.
+    lineage_of
+        Lineage by label.
+
+    Returns
+    -------
+    float
+        NaN where no single cell was kept.
+    """
+    single = true_cells[~true_cells["doublet"].astype(bool)]
+    truth = single.set_index("cell")["lineage"].reindex(cell_types.index).dropna()
+    if truth.empty:
+        return np.nan
+    return float((cell_types.loc[truth.index].map(lineage_of) == truth).mean())
+
+
+def compare_de(genes: pd.DataFrame) -> dict:
+    """Hold the calls of one branch against the true fold changes.
+
+    Parameters
+    ----------
+    genes
+        Tested genes: log2fc, significant, true_log2fc.
+
+    Returns
+    -------
+    dict
+        tested, true_de (true log2fc is not 0), called, false_discoveries (called, but the true
+        log2fc is 0 or of the other sign), fdp (of the called), power (of true_de, called with
+        the right sign), true_large and power_large (the same for |true log2fc| >= 1). NaN where
+        there is nothing to take a share of.
+    """
+    truth, called = genes["true_log2fc"], genes["significant"].astype(bool)
+    is_de, is_large = truth.abs() > NULL, truth.abs() >= LARGE
+    right = called & is_de & (np.sign(genes["log2fc"]) == np.sign(truth))
+    return {
+        "tested": len(genes),
+        "true_de": int(is_de.sum()),
+        "called": int(called.sum()),
+        "false_discoveries": int((called & ~right).sum()),
+        "fdp": (called & ~right).sum() / called.sum() if called.any() else np.nan,
+        "power": right[is_de].mean() if is_de.any() else np.nan,
+        "true_large": int(is_large.sum()),
+        "power_large": right[is_large].mean() if is_large.any() else np.nan,
+    }
+
+
+def compare_fold_changes(genes: pd.DataFrame) -> dict:
+    """How well the fold changes of one group are estimated, called or not.
+
+    Parameters
+    ----------
+    genes
+        Tested genes: log2fc, true_log2fc.
+
+    Returns
+    -------
+    dict
+        rmse over all tested genes, in log2 units; spearman over the genes that truly differ
+        (the others tie at 0), NaN where fewer than two or constant.
+    """
+    differ = genes.loc[genes["true_log2fc"].abs() > NULL, ["log2fc", "true_log2fc"]]
+    varies = (differ.nunique() > 1).all()
+    return {
+        "rmse": float(np.sqrt(np.mean((genes["log2fc"] - genes["true_log2fc"]) ** 2))),
+        "spearman": differ.rank().corr().iloc[0, 1] if varies else np.nan,
+    }
+
+
+def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
+    """Hold one branch and contrast against the truth, group by group and over the cell types.
+
+    Parameters
+    ----------
+    de
+        Differential expression of one branch and contrast.
+    truth
+        True fold changes of that contrast: group, gene_id, log2fc.
+
+    Returns
+    -------
+    list of dict
+        A row a group that the truth knows, then one that pools (`POOLED`) the cell types in
+        which most tested genes are null. Where kinds of cells join that differ in number, as
+        blasts join the B cells, all genes change, and no call could be false but by its sign.
+
+    Raises
+    ------
+    StudyError
+        The truth knows a group but not all its tested genes.
+    """
+    truth = truth.rename(columns={"log2fc": "true_log2fc"})
+    has_truth = de["group"].isin(truth["group"])
+    for group in de.loc[~has_truth, "group"].unique():
+        logging.getLogger(__name__).warning("group %s has no truth: left out", group)
+    keys = ["group", "gene_id"]
+    known = de[has_truth].merge(
+        truth[[*keys, "true_log2fc"]], on=keys, how="left", validate="one_to_one"
+    )
+    if known["true_log2fc"].isna().any():
+        missing = known.loc[known["true_log2fc"].isna(), "gene_id"]
+        raise StudyError(
+            "simulated/truth/genes.parquet",
+            f"no true fold change for {len(missing)} tested genes, the first {missing.iloc[0]}",
+        )
+    groups = dict(list(known.groupby("group", sort=False)))
+    null = known["true_log2fc"].abs() <= NULL
+    informative = null.groupby(known["group"]).transform("mean") >= MOSTLY_NULL
+    pooled = known[informative & (known["group"] != "all")]
+    if len(pooled):
+        groups[POOLED] = pooled
+    return [
+        {"group": group, **compare_de(genes), **compare_fold_changes(genes)}
+        for group, genes in groups.items()
+    ]
+
+
+def compare_runs(
+    counts: dict, true_cells: pd.DataFrame, true_counts, labels: dict, lineage_of: dict
+) -> pd.DataFrame:
+    """Hold cell calling, counts and labels against the truth, by run and over all runs.
+
+    Parameters
+    ----------
+    counts
+        AnnData of the called cells by run, obs_names = barcode.
+    true_cells
+        run, barcode, cell, sample, cell_type, lineage, doublet, n_umis.
+    true_counts
+        AnnData of the true molecules, obs_names = cell.
+    labels
+        Of each branch, the cell type by cell.
+    lineage_of
+        Lineage by cell type.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a run, and `EVERY_RUN` last: the counts of `count_called`, shares of them, the
+        correlation of log1p gene totals over the called true cells, and for each branch the
+        share of the kept single cells with the right lineage.
+    """
+    genes = true_counts.var_names
+    for called in counts.values():
+        genes = genes.union(called.var_names, sort=False)
+    rows, totals = [], {}
+    for run, called in counts.items():
+        cells = true_cells[true_cells["run"] == run].set_index("barcode")
+        both = called.obs_names.intersection(cells.index)
+        totals[run] = (
+            gene_totals(called, both, genes),
+            gene_totals(true_counts, pd.Index(cells.loc[both, "cell"]), genes),
+        )
+        rows.append({"run": run, **count_called(called.obs_names, cells)})
+    table = pd.DataFrame(rows).set_index("run")
+    table.loc[EVERY_RUN] = table.sum().where(table.columns != "calling_depth")
+    totals[EVERY_RUN] = tuple(np.sum(list(totals.values()), axis=0))
+    table["share_called_true"] = table["called_true"] / table["called"]
+    table["share_above_depth_called"] = (
+        table["single_above_depth_called"] / table["single_above_depth"]
+    )
+    table["correlation"] = [log_correlation(*totals[run]) for run in table.index]
+    for branch, cell_types in labels.items():
+        table[f"lineage_right_{branch}"] = [
+            label_accuracy(
+                cell_types,
+                true_cells if run == EVERY_RUN else true_cells[true_cells["run"] == run],
+                lineage_of,
+            )
+            for run in table.index
+        ]
+    return table.reset_index()
+
+
+def main(snakemake):
+    """Read results and truth, compare, write."""
+    import anndata as ad
+
+    log = start(snakemake)
+    files, branches = snakemake.input, ("deep", "manual")
+    true_cells = pd.read_parquet(files.true_cells)
+    truth = pd.read_parquet(files.true_genes)
+    labels = {
+        branch: pd.read_parquet(files[f"{branch}_cell_types"]).set_index("cell")["cell_type"]
+        for branch in branches
+    }
+    runs = zip(snakemake.params.runs, files.counts, strict=True)
+    counts = {run: ad.read_h5ad(path) for run, path in runs}
+    # The simulation names the lineage of its types, the marker table that of any other label.
+    lineage_of = {}
+    for table in (pd.read_csv(files.markers, sep="\t", comment="#"), true_cells):
+        lineage_of |= dict(zip(table["cell_type"], table["lineage"], strict=True))
+    by_run = compare_runs(counts, true_cells, ad.read_h5ad(files.true_counts), labels, lineage_of)
+    tests = []
+    for i, contrast in enumerate(snakemake.params.contrasts):
+        fold_changes = truth[truth["contrast"] == contrast]
+        for branch in branches:
+            about = {"contrast": contrast, "branch": branch, "stated_fdr": snakemake.params.fdr}
+            de = pd.read_parquet(files[f"{branch}_de"][i])
+            tests += [{**about, **row} for row in compare_tests(de, fold_changes)]
+    tests = pd.DataFrame(tests)
+    # The branches next to each other, group by group.
+    order = tests.groupby(["contrast", "group"], sort=False).ngroup() if len(tests) else []
+    tests = tests.iloc[np.argsort(order, kind="stable")]
+    for table, path in ((by_run, snakemake.output.truth), (tests, snakemake.output.de)):
+        log.info("\n%s", table.to_string())
+        table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format="%.6g")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,37 @@
+"""Errors that a person can act on."""
+
+
+class StudyError(Exception):
+    """Something in the user's input is wrong: where, what, and how to mend it.
+
+    Parameters
+    ----------
+    where
+        The file, and in it the row, column or key.
+    problem
+        What is wrong, with the value that is.
+    mend
+        What to do about it.
+    """
+
+    def __init__(self, where: str, problem: str, mend: str = ""):
+        self.where, self.problem, self.mend = where, problem, mend
+        super().__init__(f"{where}: {problem}" + (f"\n  -> {mend}" if mend else ""))
+
+
+class StudyErrors(StudyError):
+    """Several problems, told at once, so that one dry run shows them all.
+
+    Parameters
+    ----------
+    errors
+        The problems, in the order of the file; at least one.
+    """
+
+    SHOWN = 10
+
+    def __init__(self, errors: list[StudyError]):
+        lines = [str(error) for error in errors[: self.SHOWN]]
+        if len(errors) > self.SHOWN:
+            lines.append(f"... and {len(errors) - self.SHOWN} more problems of this kind.")
+        Exception.__init__(self, "\n".join(lines))

@@ -1,0 +1,572 @@
+"""The study: configuration and sample sheet, read and checked before the first job."""
+
+import csv
+import difflib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from latere.design import MIN_SAMPLES, is_estimable
+from latere.errors import StudyError, StudyErrors
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ACCESSION = re.compile(r"[SED]RR[0-9]+")
+URL = re.compile(r"(https?|ftp)://")
+FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3")
+# Written to the cells by the workflow itself.
+CELL_COLUMNS = ("cell", "n_counts", "n_genes", "percent_mt")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sequenced library: a row of the sheet.
+
+    Attributes
+    ----------
+    name, sample, chemistry
+        As in the sheet; `chemistry` is empty for a count matrix.
+    sra
+        Accession or path of an archive; empty if the run has another source.
+    fastq
+        One tuple of lanes a mate, in the order of the sheet.
+    matrix, subset
+        Path of a count matrix, and ``obs_column=value`` of its cells.
+    spots
+        Number of spots, None where unknown.
+    """
+
+    name: str
+    sample: str
+    chemistry: str = ""
+    sra: str = ""
+    fastq: tuple[tuple[str, ...], ...] = ()
+    matrix: str = ""
+    subset: str = ""
+    spots: int | None = None
+
+    @property
+    def from_reads(self) -> bool:
+        """Whether the run has to be aligned."""
+        return not self.matrix
+
+    @property
+    def accession(self) -> str | None:
+        """Accession to download, None where the archive is a file or the run has none."""
+        return self.sra if ACCESSION.fullmatch(self.sra) else None
+
+    @property
+    def files(self) -> list[str]:
+        """Paths that must exist before the first job."""
+        archive = [self.sra] if self.sra and not self.accession else []
+        return archive + [path for lanes in self.fastq for path in lanes] + [
+            path for path in [self.matrix] if path
+        ]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study.
+
+    Attributes
+    ----------
+    name
+        Name of the study.
+    config
+        The configuration with defaults filled in.
+    runs
+        Runs by name, in the order of the sheet.
+    samples
+        Columns that describe a sample, by its name.
+    """
+
+    name: str
+    config: dict
+    runs: dict[str, Run]
+    samples: dict[str, dict[str, str]]
+
+    @property
+    def contrasts(self) -> dict[str, dict]:
+        """Contrasts by name."""
+        return self.config["contrasts"]
+
+    def sides(self, contrast: str) -> dict[str, list[str]]:
+        """Names of the samples on the two sides of a contrast, as `case` and `control`."""
+        return sides(self.contrasts[contrast], self.samples)
+
+
+def load_study(config: Mapping, source: str, tables: Path) -> Study:
+    """Read the sheet and check it with the configuration.
+
+    Parameters
+    ----------
+    config
+        The configuration as written.
+    source
+        Name of its file, for messages.
+    tables
+        The folder with `schemas/` and `chemistries.tsv`.
+
+    Raises
+    ------
+    StudyError
+        Whatever is wrong, all problems of one stage at once.
+    """
+    config = check_config(config, source, load_schema(tables / "schemas/config.schema.yaml"))
+    # The embedded study makes its own input.
+    made = f"results/{config['study']}/simulated/" if "simulation" in config else None
+    sheet = config["samples"]
+    rows = read_sheet(sheet)
+    check_rows(rows, sheet, load_schema(tables / "schemas/samples.schema.yaml"))
+    runs = [to_run(row) for _, row in rows]
+    lines = {run.name: line for run, (line, _) in zip(runs, rows, strict=True)}
+    _raise(
+        check_sources(runs, lines, sheet, read_chemistries(tables / "chemistries.tsv"))
+        or check_files(runs, lines, sheet, made)
+    )
+    samples = collect_samples(rows, sheet)
+    study = Study(config["study"], config, {run.name: run for run in runs}, samples)
+    _raise(check_contrasts(config["contrasts"], samples, source, sheet))
+    _raise(check_paths(study, source, made))
+    return study
+
+
+def load_schema(path: Path) -> dict:
+    """A JSON schema written as YAML."""
+    return yaml.safe_load(path.read_text())
+
+
+def read_chemistries(path: Path) -> list[str]:
+    """Names of the known chemistries."""
+    with open(path, newline="") as handle:
+        return [row["chemistry"] for row in csv.DictReader(handle, delimiter="\t")]
+
+
+def check_config(config: Mapping, source: str, schema: dict) -> dict:
+    """The configuration with defaults, if it follows the schema.
+
+    Raises
+    ------
+    StudyError
+        Unknown, missing or mistyped keys.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    problems = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
+    _raise([StudyError(*_config_problem(error, source)) for error in problems])
+    return fill_defaults(config, schema)
+
+
+def _config_problem(error: jsonschema.ValidationError, source: str) -> tuple[str, str, str]:
+    """Where, what and mend of a schema error, in words for a person."""
+    key = ".".join(map(str, error.absolute_path))
+    where = f"{source}: key '{key}'" if key else source
+    known = list(error.schema.get("properties", {}))
+    if error.validator == "additionalProperties":
+        unknown = [name for name in error.instance if name not in known]
+        prefix = f"{key}." if key else ""
+        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
+        mend = f"Did you mean '{prefix}{close[0]}'?" if close else f"Known: {', '.join(known)}."
+        return source, f"unknown key '{prefix}{unknown[0]}'", mend
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        text = known and error.schema["properties"][missing[0]]["description"]
+        return where, f"the key '{missing[0]}' is missing", f"Add it: {text}"
+    described = error.schema.get("description", "").rstrip(".")
+    if error.validator == "type":
+        kinds = error.validator_value
+        kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
+        found = type(error.instance).__name__
+        return (
+            where,
+            f"{error.instance!r} is of type {found}, not {kinds}",
+            f"{described}. Quote a name that looks like a number."
+            if kinds == "string"
+            else f"{described}.",
+        )
+    if error.validator == "pattern":
+        name = key or error.instance
+        if "propertyNames" in error.absolute_schema_path:
+            where = f"{source}: key '{key}.{error.instance}'" if key else source
+            name = error.instance
+        return (
+            where,
+            f"{error.instance!r} has characters outside letters, digits, '.', '_' and '-'",
+            f"Rename {name}; a name begins with a letter or a digit.",
+        )
+    return where, error.message, f"{described}." if described else ""
+
+
+def fill_defaults(value: Mapping, schema: dict) -> dict:
+    """A copy of a configuration in which missing keys have the schema's defaults."""
+    filled = dict(value)
+    for key, part in schema.get("properties", {}).items():
+        if key not in filled and "default" in part:
+            filled[key] = part["default"]
+    more = schema.get("additionalProperties")
+    for key, inner in filled.items():
+        part = schema.get("properties", {}).get(key, more)
+        if isinstance(inner, Mapping) and isinstance(part, dict):
+            filled[key] = fill_defaults(inner, part)
+    return filled
+
+
+def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a sample sheet with their line numbers; empty cells are left out.
+
+    Raises
+    ------
+    StudyError
+        No such file, not a table with tabs, a row of another length.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise StudyError(
+            path, "the sample sheet does not exist", "Check `samples` in the configuration."
+        ) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise StudyError(path, f"cannot be read as text ({error})", "Save it as a TSV.") from None
+    lines = [
+        (number, [cell.strip() for cell in line.split("\t")])
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if len(lines) < 2:
+        raise StudyError(path, "holds no run", "Add a header and one row a run.")
+    header = lines[0][1]
+    if len(header) == 1:
+        raise StudyError(
+            f"{path}, row {lines[0][0]}",
+            f"the header has one column, {header[0]!r}",
+            "Separate the columns by tabs, not by commas or spaces.",
+        )
+    _raise(check_header(header, f"{path}, row {lines[0][0]}"))
+    _raise(
+        StudyError(
+            f"{path}, row {number}",
+            f"has {len(cells)} columns, the header has {len(header)}",
+            "Give every row the same number of tabs.",
+        )
+        for number, cells in lines[1:]
+        if len(cells) != len(header)
+    )
+    return [
+        (number, {key: cell for key, cell in zip(header, cells, strict=True) if cell})
+        for number, cells in lines[1:]
+    ]
+
+
+@cache
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def check_header(header: list[str], where: str) -> list[StudyError]:
+    """Problems of the column names of a sheet."""
+    reserved = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "subset", "spots"}
+    similar = {_plain(name): name for name in reserved}
+    errors = []
+    for column, count in Counter(header).items():
+        if count > 1:
+            errors.append(StudyError(where, f"column '{column}' stands there {count} times"))
+        if column in CELL_COLUMNS:
+            errors.append(
+                StudyError(where, f"column '{column}' is written by the workflow", "Rename it.")
+            )
+        if not NAME.fullmatch(column):
+            errors.append(
+                StudyError(
+                    where,
+                    f"column {column!r} has characters outside letters, digits, '.', '_' and '-'",
+                    "Rename the column.",
+                )
+            )
+        elif column not in reserved and _plain(column) in similar:
+            mend = f"Did you mean '{similar[_plain(column)]}'?"
+            errors.append(StudyError(where, f"unknown column '{column}'", mend))
+    for column in ("run", "sample"):
+        if column not in header and not errors:
+            errors.append(StudyError(where, f"column '{column}' is missing", "Add it."))
+    return errors
+
+
+def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
+    """Check every cell of the sheet against its schema.
+
+    Raises
+    ------
+    StudyError
+        With the row, the column and the value.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = []
+    for number, row in rows:
+        for error in validator.iter_errors(row):
+            if error.validator == "required":
+                missing = [name for name in ("run", "sample") if name not in row]
+                errors.append(StudyError(f"{path}, row {number}", f"'{missing[0]}' is empty"))
+            else:
+                column = str(error.path[0])
+                mend = error.schema.get("description", "")
+                where = f"{path}, row {number}, column '{column}'"
+                problem = f"{error.instance!r} is not valid"
+                if column in ("run", "sample"):
+                    problem = (
+                        f"{error.instance!r} has characters outside letters, digits, "
+                        "'.', '_' and '-'"
+                    )
+                    mend = "Rename it; a name begins with a letter or a digit."
+                errors.append(StudyError(where, problem, mend))
+    first = {}
+    for number, row in rows:
+        name = row.get("run")
+        if name in first:
+            errors.append(
+                StudyError(
+                    f"{path}, row {number}, column 'run'",
+                    f"run '{name}' is named twice, first in row {first[name]}",
+                    "Give each run a name of its own; lanes of one library go into one row.",
+                )
+            )
+        elif name:
+            first[name] = number
+    _raise(errors)
+
+
+def to_run(row: Mapping[str, str]) -> Run:
+    """A row of the sheet as a run."""
+    fastq = tuple(
+        tuple(path.strip() for path in row[column].split(","))
+        for column in FASTQ_COLUMNS
+        if column in row
+    )
+    text = {key: row.get(key, "") for key in ("chemistry", "sra", "matrix", "subset")}
+    spots = int(row["spots"]) if "spots" in row else None
+    return Run(row["run"], row["sample"], fastq=fastq, spots=spots, **text)
+
+
+def check_sources(
+    runs: list[Run], lines: Mapping[str, int], sheet: str, chemistries: list[str]
+) -> list[StudyError]:
+    """Problems of where the runs come from: one source each, complete."""
+    errors = []
+    for run in runs:
+        where = f"{sheet}, row {lines[run.name]} (run {run.name})"
+        sources = [
+            name
+            for name, value in (("sra", run.sra), ("fastq_*", run.fastq), ("matrix", run.matrix))
+            if value
+        ]
+        if len(sources) != 1:
+            found = f"has {len(sources)} sources ({', '.join(sources)})" if sources else "has no source"
+            errors.append(
+                StudyError(where, found, "Fill one of: sra, fastq_1 with fastq_2, matrix.")
+            )
+            continue
+        if run.from_reads and run.chemistry not in chemistries:
+            problem = f"unknown chemistry '{run.chemistry}'" if run.chemistry else "has no chemistry"
+            errors.append(StudyError(where, problem, f"Known: {', '.join(chemistries)}."))
+        if run.fastq and len(run.fastq) < 2:
+            errors.append(
+                StudyError(
+                    where,
+                    "has the FASTQ files of one read only",
+                    "Give the barcode read and the cDNA read, in fastq_1 and fastq_2.",
+                )
+            )
+        if len({len(lanes) for lanes in run.fastq}) > 1:
+            counts = ", ".join(str(len(lanes)) for lanes in run.fastq)
+            errors.append(
+                StudyError(
+                    where,
+                    f"its FASTQ columns list different numbers of lanes ({counts})",
+                    "List the same lanes in the same order in each.",
+                )
+            )
+        if any(not path for lanes in run.fastq for path in lanes):
+            errors.append(StudyError(where, "has an empty FASTQ name", "Remove the extra comma."))
+        if run.subset and not run.matrix.endswith(".h5ad"):
+            errors.append(
+                StudyError(where, "`subset` needs an .h5ad matrix", "Empty it or change matrix.")
+            )
+    return errors
+
+
+def check_files(
+    runs: list[Run], lines: Mapping[str, int], sheet: str, made: str | None
+) -> list[StudyError]:
+    """Files that are missing or used twice.
+
+    Parameters
+    ----------
+    made
+        Prefix of the paths that the workflow itself makes.
+    """
+    errors = []
+    users = defaultdict(list)
+    for run in runs:
+        where = f"{sheet}, row {lines[run.name]} (run {run.name})"
+        missing = [
+            path
+            for path in run.files
+            if not (made and path.startswith(made)) and not Path(path).exists()
+        ]
+        if missing:
+            named = ", ".join(f"'{path}'" for path in missing)
+            errors.append(
+                StudyError(
+                    where,
+                    f"{named} {'does' if len(missing) == 1 else 'do'} not exist",
+                    "Check the path; it is relative to the folder Snakemake works in.",
+                )
+            )
+        sources = run.files if run.from_reads else [f"{run.matrix} {run.subset}".strip()]
+        for source in [*sources, *filter(None, [run.accession])]:
+            users[source].append(run.name)
+    for source, names in users.items():
+        if len(names) > 1:
+            problem = f"'{source}' is used {len(names)} times (run {', '.join(names)})"
+            errors.append(StudyError(sheet, problem, "Use every source once."))
+    return errors
+
+
+def collect_samples(rows: list[tuple[int, dict]], path: str) -> dict[str, dict[str, str]]:
+    """Columns that describe the samples.
+
+    Raises
+    ------
+    StudyError
+        Two runs of a sample disagree.
+    """
+    about_run = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "subset", "spots"}
+    samples, first, errors = {}, {}, []
+    columns = list(dict.fromkeys(key for _, row in rows for key in row if key not in about_run))
+    for number, row in rows:
+        name = row["sample"]
+        values = {column: row.get(column, "") for column in columns}
+        if name not in samples:
+            samples[name], first[name] = values, number
+        for column in columns:
+            if values[column] != samples[name][column]:
+                errors.append(
+                    StudyError(
+                        f"{path}, row {number}, column '{column}'",
+                        f"sample '{name}' has {values[column]!r} here and "
+                        f"{samples[name][column]!r} in row {first[name]}",
+                        "Give all runs of a sample the same values.",
+                    )
+                )
+    _raise(errors)
+    return samples
+
+
+def sides(contrast: Mapping, samples: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """Names of the samples on each side of a contrast."""
+    return {
+        side: [name for name, row in samples.items() if row[contrast["column"]] == contrast[side]]
+        for side in ("case", "control")
+    }
+
+
+def check_contrasts(
+    contrasts: Mapping[str, Mapping],
+    samples: Mapping[str, Mapping[str, str]],
+    source: str,
+    sheet: str,
+) -> list[StudyError]:
+    """Problems of the contrasts: columns, levels, replicates, covariates."""
+    columns = list(next(iter(samples.values())))
+    errors = []
+    for name, contrast in contrasts.items():
+        where = f"{source}: contrast '{name}'"
+        named = [contrast["column"], *contrast["covariates"]]
+        missing = [column for column in named if column not in columns]
+        if missing:
+            known = ", ".join(columns) or "none"
+            problem = f"column '{missing[0]}' is not in {sheet}"
+            errors.append(StudyError(where, problem, f"Columns that describe samples: {known}."))
+            continue
+        if contrast["case"] == contrast["control"]:
+            errors.append(StudyError(where, "case and control are the same level"))
+            continue
+        if contrast["column"] in contrast["covariates"]:
+            errors.append(StudyError(where, "its column is also a covariate", "Remove it there."))
+            continue
+        levels = list(dict.fromkeys(row[contrast["column"]] for row in samples.values()))
+        absent = [side for side in ("case", "control") if contrast[side] not in levels]
+        if absent:
+            errors.append(
+                StudyError(
+                    where,
+                    f"{absent[0]} '{contrast[absent[0]]}' is not a level of column "
+                    f"'{contrast['column']}' in {sheet}",
+                    f"Levels: {', '.join(level for level in levels if level)}.",
+                )
+            )
+            continue
+        names = sides(contrast, samples)
+        few = [side for side in names if len(names[side]) < MIN_SAMPLES]
+        if few:
+            errors.append(
+                StudyError(
+                    where,
+                    f"its {few[0]} '{contrast[few[0]]}' has {len(names[few[0]])} sample "
+                    f"({', '.join(names[few[0]])})",
+                    f"Samples are the replicates; a side needs at least {MIN_SAMPLES}.",
+                )
+            )
+            continue
+        used = names["case"] + names["control"]
+        blank = [
+            (sample, column)
+            for sample in used
+            for column in contrast["covariates"]
+            if not samples[sample][column]
+        ]
+        if blank:
+            problem = f"sample '{blank[0][0]}' has no value for covariate '{blank[0][1]}'"
+            errors.append(StudyError(where, problem, f"Fill it in {sheet}."))
+            continue
+        covariates = [[samples[sample][column] for sample in used] for column in contrast["covariates"]]
+        if not is_estimable([True] * len(names["case"]) + [False] * len(names["control"]), covariates):
+            errors.append(
+                StudyError(
+                    where,
+                    f"cannot be told apart from its covariates ({', '.join(contrast['covariates'])}),"
+                    " or they leave no replicate",
+                    "Remove a covariate, or choose samples that vary within it.",
+                )
+            )
+    return errors
+
+
+def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]:
+    """Files named in the configuration that are missing."""
+    config = study.config
+    errors = []
+    if any(run.from_reads for run in study.runs.values()) and "reference" not in config:
+        problem = "the key 'reference' is missing, and some runs start from reads"
+        errors.append(StudyError(source, problem, "Add reference.fasta and reference.gtf."))
+    reference = config.get("reference", {})
+    paths = {f"reference.{key}": path for key, path in reference.items()}
+    paths["annotation.celltypist_model"] = config["annotation"]["celltypist_model"]
+    paths["annotation.markers"] = config["annotation"]["markers"]
+    for key, path in paths.items():
+        if not path or URL.match(path) or (made and path.startswith(made)):
+            continue
+        if not Path(path).is_file():
+            errors.append(
+                StudyError(f"{source}: key '{key}'", f"'{path}' does not exist", "Check the path.")
+            )
+    return errors
+
+
+def _raise(errors) -> None:
+    errors = list(errors)
+    if errors:
+        raise StudyErrors(errors)

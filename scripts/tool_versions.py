@@ -1,0 +1,55 @@
+"""Versions of the tools of one environment, measured inside it, in MultiQC's form."""
+
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from latere.errors import StudyError
+from latere.job import start
+
+# What each environment is there for: a command that tells its version, or a Python package.
+EDGER = ["Rscript", "-e", "cat(as.character(packageVersion('edgeR')))"]
+TOOLS = {
+    "sra": {"sra-tools": ["fasterq-dump", "--version"], "pigz": ["pigz", "--version"]},
+    "fastqc": {"FastQC": ["fastqc", "--version"]},
+    "multiqc": {"MultiQC": "multiqc"},
+    "star": {"STAR": ["STAR", "--version"]},
+    "scanpy": {"scanpy": "scanpy", "anndata": "anndata", "ngs-tools": "ngs-tools"},
+    "scvi": {"scvi-tools": "scvi-tools", "PyTorch": "torch"},
+    "celltypist": {"CellTypist": "celltypist", "scikit-learn": "scikit-learn"},
+    "edger": {"edgeR": EDGER, "R": ["R", "--version"], "rpy2": "rpy2"},
+    "report": {"Jinja2": "jinja2", "plotly": "plotly"},
+}
+NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*|\d{3,}")
+
+
+def tool_version(tool: list[str] | str) -> str:
+    """Version of a command or of a Python package.
+
+    Raises
+    ------
+    StudyError
+        It is not installed, or tells no version.
+    """
+    if isinstance(tool, str):
+        return version(tool)
+    answer = subprocess.run(tool, capture_output=True, text=True, check=True)
+    found = NUMBER.search(answer.stdout + answer.stderr)
+    if not found:
+        raise StudyError(" ".join(tool), f"tells no version: {answer.stdout + answer.stderr!r}")
+    return found.group()
+
+
+def main(snakemake):
+    log = start(snakemake)
+    env = snakemake.wildcards.env
+    lines = [f"{env}:"]
+    for name, tool in TOOLS[env].items():
+        lines.append(f'  {name}: "{tool_version(tool)}"')
+    log.info("%s", "\n".join(lines))
+    Path(snakemake.output[0]).write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,139 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from compare_truth import (
+    EVERY_RUN,
+    POOLED,
+    compare_de,
+    compare_fold_changes,
+    compare_runs,
+    compare_tests,
+    count_called,
+    label_accuracy,
+)
+from latere.errors import StudyError
+
+
+def true_cells(run="r"):
+    """Five cells: two shallow, one of them a doublet."""
+    cells = pd.DataFrame(
+        {
+            "run": run,
+            "barcode": list("ABCDE"),
+            "cell_type": ["T cell", "T cell", "Blast A", "Blast A", "T cell"],
+            "lineage": ["T cell", "T cell", "B cell", "B cell", "T cell"],
+            "doublet": [False, False, False, True, False],
+            "n_umis": [1000, 400, 600, 2000, 100],
+        }
+    )
+    return cells.assign(cell=cells["run"] + "_" + cells["barcode"])
+
+
+def test_calling_depth_is_that_of_the_shallowest_called_single_cell():
+    figures = count_called(pd.Index(["A", "B", "D", "X"]), true_cells().set_index("barcode"))
+    assert figures["called"] == 4
+    assert figures["called_true"] == 3
+    assert figures["called_empty"] == 1
+    assert figures["called_doublets"] == 1
+    assert figures["calling_depth"] == 400
+    # A, B and C are single and deep enough; C was missed.
+    assert (figures["single_above_depth"], figures["single_above_depth_called"]) == (3, 2)
+
+
+def test_no_called_cell_has_no_depth():
+    figures = count_called(pd.Index(["X"]), true_cells().set_index("barcode"))
+    assert np.isnan(figures["calling_depth"])
+    assert figures["single_above_depth"] == 0
+
+
+def genes(log2fc, true_log2fc, significant):
+    return pd.DataFrame(
+        {
+            "log2fc": np.array(log2fc, dtype=float),
+            "true_log2fc": np.array(true_log2fc, dtype=float),
+            "significant": significant,
+        }
+    )
+
+
+def test_false_discoveries_are_null_genes_and_wrong_signs():
+    figures = compare_de(
+        genes(
+            [1, -1, 2, -3, 0.1, 0.2],
+            [1.5, 1.0, 0, -0.5, 2.0, 1e-12],
+            [True, True, True, True, False, False],
+        )
+    )
+    assert figures == {
+        "tested": 6,
+        "true_de": 4,
+        "called": 4,
+        "false_discoveries": 2,
+        "fdp": 0.5,
+        "power": 0.5,
+        "true_large": 3,
+        "power_large": pytest.approx(1 / 3),
+    }
+
+
+def test_shares_of_nothing_are_nan():
+    figures = compare_de(genes([1, 2], [0, 0], [False, False]))
+    assert np.isnan([figures["fdp"], figures["power"], figures["power_large"]]).all()
+    assert np.isnan(compare_fold_changes(genes([1, 2], [0, 0], [False, False]))["spearman"])
+
+
+def test_pooled_row_leaves_out_groups_in_which_all_genes_change():
+    ids = ["G0", "G1", "G2"]
+    groups = {"all": [1, 1, 1], "T cell": [1, 0, 0], "B cell": [1, 1, 0.5], "odd": None}
+    de = pd.concat(
+        pd.DataFrame({"group": group, "gene_id": ids, "log2fc": 1.0, "significant": True})
+        for group in groups
+    )
+    truth = pd.concat(
+        pd.DataFrame({"group": group, "gene_id": ids, "log2fc": log2fc})
+        for group, log2fc in groups.items()
+        if log2fc
+    )
+    rows = {row["group"]: row for row in compare_tests(de, truth)}
+    assert list(rows) == ["all", "T cell", "B cell", POOLED]
+    assert rows[POOLED]["tested"] == 3
+    assert rows[POOLED]["fdp"] == pytest.approx(2 / 3)
+    with pytest.raises(StudyError, match="no true fold change for 1 tested genes"):
+        compare_tests(de, truth[(truth["group"] != "T cell") | (truth["gene_id"] != "G1")])
+
+
+def test_labels_outside_every_lineage_are_wrong():
+    labels = pd.Series({"r_A": "T cell", "r_B": "unknown", "r_C": "B cell", "r_D": "T cell"})
+    lineage_of = {"T cell": "T cell", "B cell": "B cell"}
+    assert label_accuracy(labels, true_cells(), lineage_of) == pytest.approx(2 / 3)
+    assert np.isnan(label_accuracy(labels.iloc[3:], true_cells(), lineage_of))
+
+
+def test_runs_are_told_apart_and_summed():
+    cells = pd.concat([true_cells("r1"), true_cells("r2")])
+    rng = np.random.default_rng(0)
+    matrix = rng.poisson(3, (10, 4)).astype(np.int32)
+    truth = ad.AnnData(
+        sparse.csr_matrix(matrix),
+        obs=pd.DataFrame(index=cells["cell"].to_numpy()),
+        var=pd.DataFrame(index=["G0", "G1", "G2", "G3"]),
+    )
+    counts = {}
+    for run, rows in (("r1", [0, 1, 2]), ("r2", [5, 6, 7, 8, 9])):
+        called = truth[rows][:, ["G3", "G0", "G1"]].copy()  # G2 is never seen
+        called.obs_names = [name.removeprefix(f"{run}_") for name in called.obs_names]
+        counts[run] = called
+    labels = pd.Series("T cell", index=cells["cell"].to_numpy())
+    lineage_of = {"T cell": "T cell"}
+    table = compare_runs(counts, cells, truth, {"deep": labels}, lineage_of).set_index("run")
+    assert table["called_true"].tolist() == [3, 5, 8]
+    assert table["true_cells"].tolist() == [5, 5, 10]
+    assert np.isnan(table.loc[EVERY_RUN, "calling_depth"])
+    assert table.loc[EVERY_RUN, "lineage_right_deep"] == pytest.approx(6 / 8)
+    observed = matrix[[0, 1, 2]].sum(axis=0)
+    seen = np.where([True, True, False, True], observed, 0)
+    expected = np.corrcoef(np.log1p(seen), np.log1p(observed))[0, 1]
+    assert table.loc["r1", "correlation"] == pytest.approx(expected)

@@ -1,0 +1,79 @@
+"""Embedding of the manual branch, clusters and cell types."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from annotate_cells import by_symbol, predict, score_markers, vote
+from cluster_cells import cluster
+from log_pca import log_pca
+
+from latere.errors import StudyError
+from latere.tables import embedding_table, log_normalise, read_by_cell
+
+
+def test_log_normalise_leaves_the_counts(cells):
+    before = cells.X.copy()
+    normal = log_normalise(cells)
+    np.testing.assert_allclose(np.expm1(normal.X.toarray()).sum(axis=1), 1e4, rtol=1e-4)
+    assert (cells.X != before).nnz == 0
+
+
+def test_clusters_find_the_types_and_repeat(cells):
+    embedding = log_pca(cells, 5, 0).obsm["X_pca"]
+    assert embedding.shape == (cells.n_obs, 5)
+    umap, clusters = cluster(embedding, 15, 0.3, 0)
+    again = cluster(embedding, 15, 0.3, 0)
+    np.testing.assert_array_equal(umap, again[0])
+    assert (clusters == again[1]).all()
+    purity = pd.crosstab(clusters, cells.obs["kind"].to_numpy()).max(axis=1).sum() / cells.n_obs
+    assert purity > 0.95
+
+
+def test_few_cells_and_genes_give_fewer_components(cells):
+    assert log_pca(cells[:4].copy(), 30, 0).obsm["X_pca"].shape == (4, 3)
+
+
+def test_markers(cells):
+    markers = pd.DataFrame(
+        {"cell_type": ["x"] * 5 + ["y"] * 5, "gene_name": [f"G{n}" for n in (*range(20, 25), *range(40, 45))]}
+    )
+    table = score_markers(by_symbol(cells), markers, 0)
+    assert (table["label"] == cells.obs["kind"]).mean() > 0.9
+    assert (table["confidence"] >= 0).all()
+
+
+def test_no_marker_in_the_data_is_unknown(cells):
+    table = score_markers(by_symbol(cells), pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]}), 0)
+    assert set(table["label"]) == {"unknown"}
+
+
+def test_vote():
+    index = list("abcde")
+    labels = pd.Series(["T", "T", "B", "B", "T"], index)
+    clusters = pd.Series(["0", "0", "0", "1", "1"], index)
+    assert vote(labels, clusters).tolist() == ["T", "T", "T", "B", "B"]
+
+
+def test_celltypist_labels_and_refuses_other_genes(cells, tmp_path):
+    import celltypist
+
+    normal = by_symbol(cells)
+    normal.obs["kind"] = cells.obs["kind"].to_numpy()
+    model = celltypist.train(normal, labels="kind", n_jobs=1, max_iter=50)
+    model.write(str(tmp_path / "m.pkl"))
+    table = predict(normal, str(tmp_path / "m.pkl"))
+    assert (table["label"] == normal.obs["kind"]).mean() > 0.95
+    assert table["confidence"].between(0, 1).all()
+    other = normal.copy()
+    other.var_names = [f"other{number}" for number in range(other.n_vars)]
+    with pytest.raises(StudyError, match="none of the model's"):
+        predict(other, str(tmp_path / "m.pkl"))
+
+
+def test_tables_follow_the_cells(cells, tmp_path):
+    table = embedding_table(cells.obs_names, np.zeros((cells.n_obs, 3)))
+    assert list(table) == ["cell", "dim_1", "dim_2", "dim_3"]
+    table[::-1].to_parquet(tmp_path / "e.parquet", index=False)
+    assert read_by_cell(tmp_path / "e.parquet", cells.obs_names).index.equals(cells.obs_names)
+    with pytest.raises(ValueError, match="other cells"):
+        read_by_cell(tmp_path / "e.parquet", cells.obs_names[1:])

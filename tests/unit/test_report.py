@@ -1,0 +1,326 @@
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from snakemake.iocontainers import InputFiles
+
+from compare_branches import SKIPPED, SUMMARY, compare_contrast, compare_labels
+from report import (
+    build_page,
+    encode,
+    natural_order,
+    read_versions,
+    thin,
+    top_genes,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = "<script>alert('x')</script> & co"
+CONTRASTS = {
+    "leukemia_vs_healthy": {
+        "column": "disease",
+        "case": "leukemia",
+        "control": "healthy",
+        "covariates": [],
+    }
+}
+
+
+def differential_expression(rng, group, genes, effect):
+    """A test of one group; `effect` are the fold changes behind it."""
+    log2fc = effect + rng.normal(0, 0.4, len(genes))
+    fdr = np.clip(np.exp(-3 * np.abs(log2fc)) * rng.uniform(0.2, 2, len(genes)), 0, 1)
+    return pd.DataFrame(
+        {
+            "contrast": "leukemia_vs_healthy",
+            "group": group,
+            "gene_id": genes,
+            "gene_name": [gene.replace("SIMG", "GENE") for gene in genes],
+            "log2fc": log2fc,
+            "mean_case": rng.gamma(1, 5, len(genes)),
+            "mean_control": rng.gamma(1, 5, len(genes)),
+            "score": 1 - fdr,
+            "fdr": fdr,
+            "significant": fdr <= 0.05,
+        }
+    )
+
+
+def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS):
+    """Tables of a small study as the workflow leaves them; inputs and parameters of the rule."""
+    rng = np.random.default_rng(0)
+    config = {
+        "study": "tiny",
+        "samples": "samples.tsv",
+        "seed": 1,
+        "reference": {"fasta": "genome.fa", "gtf": "genes.gtf"},
+        "cells": {
+            "min_counts": 500,
+            "min_genes": 200,
+            "max_percent_mt": 20,
+            "n_highly_variable": 2000,
+        },
+        "deep": {
+            "n_latent": 10,
+            "n_hidden": 64,
+            "n_layers": 1,
+            "max_epochs": None,
+            "delta": 0.25,
+        },
+        "manual": {"n_components": 20},
+        "explore": {"n_neighbors": 15, "resolution": 0.6},
+        "annotation": {"celltypist_model": None, "markers": "markers.tsv"},
+        "de": {"fdr": 0.05, "min_log2fc": 0, "min_cells": 10},
+        "contrasts": contrasts,
+    }
+    samples = {
+        f"{disease}_{i}": {"disease": disease, "batch": str(i % 2)}
+        for disease in ("healthy", "leukemia")
+        for i in (1, 2, 3)
+    }
+    runs = {name: {"sample": name, "source": f"{name}.sra"} for name in samples}
+    files = {"template": ROOT / "scripts" / "report.html.j2"}
+
+    def path(key, name):
+        files[key] = folder / name
+        return files[key]
+
+    def tsv(key, table):
+        table.to_csv(path(key, f"{key}.tsv"), sep="\t", index=False, na_rep="NA")
+
+    run = rng.choice(list(runs), n_cells)
+    cells = pd.Index([f"{r}_{i:05d}" for i, r in enumerate(run)], name="cell")
+    genes = [f"SIMG{i:04d}" for i in range(n_genes)]
+    ad.AnnData(
+        sparse.csr_matrix((n_cells, n_genes), dtype=np.float32),
+        obs=pd.DataFrame({"run": run, "sample": run}, index=cells),
+        var=pd.DataFrame({"tested": np.arange(n_genes) % 4 > 0}, index=genes),
+    ).write_h5ad(path("cells", "cells.h5ad"))
+    kept = pd.Series(run).value_counts().reindex(list(runs)).to_numpy()
+    tsv(
+        "qc",
+        pd.DataFrame(
+            {
+                "run": list(runs),
+                "sample": list(runs),
+                "called": kept + 9,
+                "low_counts": 4,
+                "low_genes": 3,
+                "high_mt": 5,
+                "kept": kept,
+                "median_n_counts": 980.0,
+                "median_n_genes": 301.5,
+                "median_percent_mt": 4.31,
+            }
+        ),
+    )
+    types = np.array(["T cell", "B cell", "Monocyte", HOSTILE])
+    kind = rng.choice(4, n_cells, p=[0.4, 0.3, 0.2, 0.1])
+    labels = {}
+    for branch, wrong in (("deep", 0.05), ("manual", 0.1)):
+        centre = rng.normal(0, 6, (11, 2))
+        cluster = kind * 3 % 11
+        xy = centre[cluster] + rng.normal(0, 1, (n_cells, 2))
+        pd.DataFrame({"cell": cells, "umap_1": xy[:, 0], "umap_2": xy[:, 1]}).to_parquet(
+            path(f"{branch}_umap", f"{branch}_umap.parquet")
+        )
+        named = np.where(rng.random(n_cells) < wrong, "T cell", types[kind])
+        labels[branch] = pd.DataFrame(
+            {"cluster": cluster.astype(str), "cell_type": named}, index=cells
+        )
+        table = labels[branch].reset_index()
+        table[["cell", "cluster"]].to_parquet(
+            path(f"{branch}_clusters", f"{branch}_clusters.parquet")
+        )
+        table[["cell", "cell_type"]].assign(
+            confidence=0.9, source="markers markers.tsv"
+        ).to_parquet(path(f"{branch}_cell_types", f"{branch}_cell_types.parquet"))
+    files["genes"], files["deep_de"], files["manual_de"] = [], [], []
+    skipped = pd.DataFrame({"group": ["NK cell"], "reason": ["fewer than 2 samples a side"]})
+    summary, skips = [], []
+    for contrast in contrasts:
+        effect = rng.normal(0, 1, n_genes) * (rng.random(n_genes) < 0.3)
+        de = {
+            branch: pd.concat(
+                differential_expression(rng, group, genes, effect) for group in ("all", *types)
+            )
+            for branch in ("deep", "manual")
+        }
+        joined, rows = compare_contrast(contrast, de, {"deep": skipped, "manual": skipped})
+        summary += rows
+        skips += [skipped.assign(contrast=contrast, branch=branch)[SKIPPED] for branch in de]
+        for key, table in (("genes", joined), *((f"{b}_de", de[b]) for b in de)):
+            files[key].append(folder / f"{key}_{contrast}.parquet")
+            table.to_parquet(files[key][-1])
+    tsv("summary", pd.DataFrame(summary, columns=SUMMARY))
+    tsv("skipped", pd.concat([pd.DataFrame(columns=SKIPPED), *skips]))
+    tsv(
+        "labels",
+        compare_labels(
+            {branch: table["cluster"] for branch, table in labels.items()},
+            {branch: table["cell_type"] for branch, table in labels.items()},
+        ),
+    )
+    epochs = np.arange(40)
+    training = {
+        "device": "cpu",
+        "device_name": "CPU",
+        "epochs": 40,
+        "seconds": 12.3,
+        "seed": 1,
+        "n_cells": n_cells,
+        "n_genes": n_genes,
+        "n_samples": len(samples),
+        "versions": {"scvi-tools": "1.4.2", "torch": "2.13.0"},
+        "history": {
+            "elbo_train": (900 + 300 * np.exp(-epochs / 8)).tolist(),
+            "elbo_validation": (910 + 300 * np.exp(-epochs / 8)).tolist(),
+        },
+    }
+    path("training", "training.json").write_text(json.dumps(training))
+    (folder / "scvi.yml").write_text('scvi:\n  scvi-tools: "1.4.2"\n  PyTorch: "2.13.0"\n')
+    files["versions"] = [folder / "scvi.yml"]
+    (folder / "samples.tsv").write_text("run\tsample\n")
+    files["sources"] = [folder / "samples.tsv"]
+    if truth:
+        tsv(
+            "truth",
+            pd.DataFrame(
+                {
+                    "run": [*runs, "every run"],
+                    "true_cells": 200,
+                    "called": 190,
+                    "called_empty": 1,
+                    "share_called_true": 0.995,
+                    "calling_depth": [400.0] * len(runs) + [np.nan],
+                    "share_above_depth_called": 0.97,
+                    "correlation": 0.9991,
+                    "lineage_right_deep": 0.95,
+                    "lineage_right_manual": 0.94,
+                }
+            ),
+        )
+        tsv(
+            "truth_de",
+            pd.DataFrame(
+                {
+                    "contrast": list(CONTRASTS)[0],
+                    "branch": branch,
+                    "group": group,
+                    "tested": 600,
+                    "true_de": 60,
+                    "called": called,
+                    "false_discoveries": called // 10,
+                    "fdp": 0.1 if called else np.nan,
+                    "power": called / 100,
+                    "power_large": called / 80,
+                    "rmse": 0.4,
+                    "spearman": 0.8,
+                }
+                for branch, called in (("deep", 60), ("manual", 0))
+                for group in ("all", "T cell")
+            ),
+        )
+    params = SimpleNamespace(config=config, runs=runs, samples=samples, sequenced=[])
+    return InputFiles(fromdict=files), params
+
+
+def test_natural_order_counts():
+    assert natural_order(["10", "9", "1", "T 2", "T 10"]) == ["1", "9", "10", "T 2", "T 10"]
+    assert encode(pd.Series(["10", "9", "10"])) == {"levels": ["9", "10"], "codes": [1, 0, 1]}
+
+
+def test_thinning_keeps_every_called_gene():
+    genes = pd.DataFrame({"category": ["neither"] * 100 + ["both"] * 7 + ["neither"] * 100})
+    shown = thin(genes, 10)
+    assert shown["category"].value_counts().to_dict() == {"neither": 10, "both": 7}
+    assert shown.index[0] == 0 and shown.index[-1] == 206
+    assert thin(genes, 200) is genes
+
+
+def test_top_genes_rank_by_score_then_by_change():
+    de = differential_expression(np.random.default_rng(0), "all", ["A", "B", "C"], np.zeros(3))
+    de = de.assign(score=[1.0, 1.0, 0.5], log2fc=[0.5, -2.0, 9.0], fdr=[0.0, 0.0, np.nan])
+    rows = top_genes(de, 2)
+    assert [row[3] for row in rows] == ["B", "A"]
+    assert top_genes(de, 3)[2][8] is None
+
+
+def test_versions_of_two_environments(tmp_path):
+    (tmp_path / "a.yml").write_text('star:\n  pigz: "2.8"\n  STAR: "2.7.10b"\n')
+    (tmp_path / "b.yml").write_text('sra:\n  pigz: "2.8"\n')
+    found = [tuple(row.values()) for row in read_versions(tmp_path.glob("*.yml"))]
+    assert found == [("pigz", "2.8"), ("STAR", "2.7.10b")]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return build_page(*write_study(tmp_path_factory.mktemp("study")), "0123abc")
+
+
+def test_page_is_self_contained_and_escaped(page):
+    own = re.sub(r"<script>/\*!?\*.*?</script>", "", page, count=1, flags=re.S)
+    assert len(own) < 0.1 * len(page)  # the library is gone
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#|read_qc/)""", own)
+    assert "http" not in own
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert" in own
+
+
+def test_page_is_the_same_for_the_same_tables(page, tmp_path):
+    again = build_page(*write_study(tmp_path), "0123abc")
+    # The one place where a path is told.
+    place = r"<td>[^<]*samples\.tsv</td>"
+    assert re.sub(place, "", again) == re.sub(place, "", page)
+
+
+def test_page_tells_what_was_found(page):
+    assert "fewer than 2 samples a side" in page
+    assert "0123abc" in page
+    assert "markers markers.tsv" in page
+    assert "trained on those same cells" in page
+    assert "NaN" not in re.search(r'type="application/json">(.*?)</script>', page, re.S)[1]
+
+
+def test_a_study_without_truth_or_contrasts(tmp_path):
+    page = build_page(*write_study(tmp_path, truth=False, contrasts={}), "0123abc")
+    assert "Against the truth" not in page
+    assert "simulated study" not in page
+    assert "names no contrast" in page
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_every_figure_is_drawn(page, tmp_path):
+    (tmp_path / "page.html").write_text(page)
+    dom = subprocess.run(
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            (tmp_path / "page.html").as_uri(),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    for figure in ("qc", "map", "fc", "truth-figure", "elbo"):
+        part = dom.split(f'id="{figure}"')[1][:20000]
+        assert "main-svg" in part, figure
+    assert dom.count("<tr") > 40 + page.count("<tr")  # the gene tables are filled

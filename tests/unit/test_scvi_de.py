@@ -1,0 +1,83 @@
+"""scVI: training is repeatable, the model loads, and the FDR is scVI's own."""
+
+import anndata as ad
+import numpy as np
+import pytest
+from pseudobulk import pseudobulk
+from scvi_de import compare_group, expected_fdr
+from train_scvi import describe, train
+
+
+def train_small(cells):
+    cells = cells[:, cells.var["tested"].to_numpy()].copy()
+    return train(cells, n_latent=4, n_hidden=16, n_layers=1, max_epochs=150, seed=3, threads=1)
+
+
+@pytest.fixture(scope="module")
+def model(cells):
+    return train_small(cells)
+
+
+def test_same_seed_gives_the_same_embedding(cells, model):
+    again = train_small(cells)
+    np.testing.assert_array_equal(
+        model.get_latent_representation(), again.get_latent_representation()
+    )
+
+
+def test_training_is_described(model):
+    record = describe(model, 1.0, 3)
+    assert record["device"] in ("cpu", "cuda")
+    assert record["n_samples"] == 6
+    assert len(record["history"]["elbo_train"]) == record["epochs"] <= 150
+    assert record["history"]["elbo_train"][-1] < record["history"]["elbo_train"][0]
+
+
+def test_saved_model_loads(cells, model, tmp_path):
+    import scvi
+
+    model.save(tmp_path / "model", save_anndata=False)
+    tested = cells[:, cells.var["tested"].to_numpy()].copy()
+    loaded = scvi.model.SCVI.load(tmp_path / "model", adata=tested, accelerator="cpu")
+    np.testing.assert_allclose(
+        loaded.get_latent_representation(), model.get_latent_representation(), atol=1e-5
+    )
+
+
+def test_table_and_fdr_equal_scvi(cells, model, design):
+    import scvi
+
+    bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, design, 10)
+    bulk.layers["tested"][:] = 1  # all genes, as scVI's own column counts them
+    scvi.settings.seed = 1
+    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25)
+    table = table.set_index("gene_id")
+    scvi.settings.seed = 1
+    case = cells.obs["sample"].str.startswith("l").to_numpy()
+    own = model.differential_expression(
+        idx1=case,
+        idx2=~case,
+        mode="change",
+        delta=0.25,
+        batch_correction=True,
+        batchid1=["l1", "l2", "l3"],
+        batchid2=["h1", "h2", "h3"],
+        fdr_target=0.2,
+        silent=True,
+    ).loc[table.index]
+    np.testing.assert_allclose(table["log2fc"], own["lfc_mean"], rtol=1e-5)
+    np.testing.assert_array_equal(table["fdr"] <= 0.2, own["is_de_fdr_0.2"])
+
+
+def test_planted_genes_go_up(cells, model, design):
+    bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, design, 10)
+    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25)
+    assert set(table["gene_id"]) == set(bulk.var_names[bulk.layers["tested"][0].astype(bool)])
+    planted = table["gene_name"].isin([f"G{number}" for number in range(12)])
+    assert table.loc[planted, "log2fc"].mean() > table.loc[~planted, "log2fc"].mean() + 0.5
+
+
+def test_expected_fdr():
+    fdr = expected_fdr(np.array([0.5, 1.0, 0.8, 0.8]))
+    np.testing.assert_allclose(fdr, [0.9 / 4, 0, 0.4 / 3, 0.4 / 3])
+    assert ad is not None

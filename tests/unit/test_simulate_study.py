@@ -1,0 +1,303 @@
+"""The embedded study: its truth is what was planted, and its reads carry it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import simulate_reads
+import simulate_sra
+import simulate_study
+from latere.job import JobError
+from latere.simulation import generator, load_pbmc, reverse_complement
+
+SETTINGS = {
+    "cells_per_run": 40,
+    "umis_per_cell": 300,
+    "empty_droplets": 50,
+    "ambient": 0.04,
+    "doublets": 0.1,
+    "copies": 1.4,
+    "error_rate": 0.003,
+    "sample_sd": 0.25,
+    "de_genes": 30,
+}
+SAMPLES = {
+    name: {"disease": "healthy" if subtype == "healthy" else "leukemia", "subtype": subtype}
+    for name, subtype in [
+        ("healthy_1", "healthy"),
+        ("healthy_2", "healthy"),
+        ("A_1", "A"),
+        ("B_1", "B"),
+    ]
+}
+RUNS = {"healthy_1a": "healthy_1", "healthy_1b": "healthy_1", "healthy_2": "healthy_2"} | {
+    name: name for name in ("A_1", "B_1")
+}
+CONTRASTS = {
+    "leukemia_vs_healthy": {"column": "disease", "case": "leukemia", "control": "healthy"},
+    "subtype_A_vs_B": {"column": "subtype", "case": "A", "control": "B"},
+}
+
+
+@pytest.fixture(scope="module")
+def barcodes():
+    rng = np.random.default_rng(0)
+    return np.unique(["".join(rng.choice(list("ACGT"), 16)) for _ in range(2000)])
+
+
+@pytest.fixture(scope="module")
+def profiles():
+    return simulate_study.build_profiles(load_pbmc(), generator(1, "study"))
+
+
+@pytest.fixture(scope="module")
+def study(barcodes):
+    return simulate_study.simulate_truth(RUNS, SAMPLES, CONTRASTS, barcodes, SETTINGS, 1)
+
+
+@pytest.fixture(scope="module")
+def reference(study, tmp_path_factory):
+    """Paths of FASTA and GTF."""
+    folder = tmp_path_factory.mktemp("reference")
+    genes = study[1].var
+    chromosomes, exons = simulate_study.simulate_genome(
+        list(genes["gene_name"]), generator(1, "genome")
+    )
+    simulate_study.write_fasta(chromosomes, folder / "genome.fa")
+    simulate_study.write_gtf(exons, genes.reset_index(), folder / "genes.gtf")
+    return folder / "genome.fa", folder / "genes.gtf"
+
+
+@pytest.fixture(scope="module")
+def templates(reference, study):
+    chromosomes, exons = map(
+        lambda read, path: read(path),
+        (simulate_reads.read_fasta, simulate_reads.read_exons),
+        reference,
+    )
+    return simulate_reads.build_templates(
+        chromosomes, exons, list(study[1].var_names), generator(1, "templates")
+    )
+
+
+def test_profiles_are_shares_of_every_gene(profiles):
+    assert list(profiles.index) == [*simulate_study.HEALTHY, "Blast A", "Blast B"]
+    np.testing.assert_allclose(profiles.sum(axis=1), 1)
+    assert (profiles > 0).all(axis=None)
+    assert profiles["CD79A"].idxmax() in {"B cell", "Blast A", "Blast B"}
+    assert profiles["LYZ"].idxmax() == "Monocyte"
+
+
+def test_truth_is_what_was_planted(profiles):
+    effects = simulate_study.plant_effects(
+        profiles, list(CONTRASTS), SETTINGS["de_genes"], np.random.default_rng(0)
+    )
+    expected = simulate_study.expected_expression(profiles, effects, SAMPLES, CONTRASTS)
+    composition = simulate_study.expected_composition(SAMPLES, profiles.index)
+    np.testing.assert_allclose(composition.sum(axis=1), 1)
+    names = [*profiles.columns, *simulate_study.MT_SHARE]
+    genes = pd.DataFrame({"gene_id": names, "gene_name": names})
+    sides = {"subtype_A_vs_B": {"case": np.arange(4) == 2, "control": np.arange(4) == 3}}
+    truth = simulate_study.true_fold_changes(
+        expected, composition, list(profiles.index), sides, genes
+    )
+    found = truth[truth["group"] == "T cell"].set_index("gene_id")["log2fc"]
+    planted = effects.loc["subtype_A_vs_B"].reindex(names, fill_value=0)
+    np.testing.assert_allclose(found, planted, atol=1e-12)
+    assert (planted != 0).sum() == SETTINGS["de_genes"]
+    # Blasts differ in more than what was planted in all cells, and B cells are counted with them.
+    blasts = truth[truth["group"] == "B cell"].set_index("gene_id")["log2fc"]
+    assert (blasts.abs() > 1e-6).sum() > 2 * SETTINGS["de_genes"]
+    mitochondrial = truth["gene_name"].str.startswith("MT-")
+    np.testing.assert_allclose(truth.loc[mitochondrial, "log2fc"], 0, atol=1e-12)
+
+
+def test_truth_covers_every_contrast_group_and_gene(study):
+    _, counts, truth = study
+    groups = {"all", *simulate_study.HEALTHY}
+    assert len(truth) == len(CONTRASTS) * len(groups) * counts.n_vars
+    assert not truth.duplicated(["contrast", "group", "gene_id"]).any()
+    assert np.isfinite(truth["log2fc"]).all()
+
+
+def test_cells_and_counts_agree(study):
+    cells, counts, _ = study
+    assert list(counts.obs_names) == list(cells["cell"])
+    assert cells["cell"].is_unique
+    assert (cells["cell"] == cells["run"] + "_" + cells["barcode"]).all()
+    np.testing.assert_array_equal(np.asarray(counts.X.sum(axis=1)).ravel(), cells["n_umis"])
+    assert (cells["sample"] == cells["run"].map(RUNS)).all()
+    has_blasts = cells["cell_type"].str.startswith("Blast")
+    assert set(cells.loc[has_blasts, "sample"]) == {"A_1", "B_1"}
+    assert (cells.loc[has_blasts, "lineage"] == "B cell").all()
+    assert 0 < cells["doublet"].mean() < 0.2
+    assert set(counts.uns["ambient"]) == set(RUNS)
+
+
+def test_seeds_and_runs_have_streams_of_their_own(study, barcodes):
+    first = study[0]
+    again = simulate_study.simulate_truth(RUNS, SAMPLES, CONTRASTS, barcodes, SETTINGS, 2)[0]
+    assert set(first["cell"]) != set(again["cell"])
+    # A run's reads may be simulated in any order, on any machine.
+    assert generator(1, "reads", "A_1").integers(1e9) == generator(1, "reads", "A_1").integers(1e9)
+    assert generator(1, "reads", "A_1").integers(1e9) != generator(1, "reads", "A_2").integers(1e9)
+
+
+def test_same_seed_same_bytes(barcodes, tmp_path):
+    """In processes of their own, as hash seeds and the like differ between jobs."""
+    whitelist = tmp_path / "whitelist.txt"
+    whitelist.write_text("\n".join(barcodes) + "\n")
+    code = """
+import json, sys
+from types import SimpleNamespace
+import simulate_study
+given = json.loads(sys.argv[1])
+simulate_study.main(SimpleNamespace(
+    rule="simulate_study", threads=1, log=given["log"],
+    input=SimpleNamespace(**given["input"]), output=SimpleNamespace(**given["output"]),
+    params=SimpleNamespace(**given["params"]),
+))
+"""
+    files = ["genome.fa", "genes.gtf", "cells.parquet", "counts.h5ad", "genes.parquet"]
+    keys = ["fasta", "gtf", "cells", "counts", "genes"]
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        given = {
+            "log": [str(tmp_path / f"{name}.log")],
+            "input": {"whitelist": str(whitelist)},
+            "output": {
+                key: str(tmp_path / name / file) for key, file in zip(keys, files, strict=True)
+            },
+            "params": {
+                "runs": RUNS,
+                "samples": SAMPLES,
+                "contrasts": CONTRASTS,
+                "simulation": SETTINGS,
+                "seed": 7,
+            },
+        }
+        subprocess.run(
+            [sys.executable, "-c", code, json.dumps(given)],
+            cwd=Path(simulate_study.__file__).parent,
+            check=True,
+        )
+    for file in files:
+        assert (tmp_path / "first" / file).read_bytes() == (
+            tmp_path / "second" / file
+        ).read_bytes(), file
+
+
+def test_genome_reads_back(reference, study):
+    chromosomes = simulate_reads.read_fasta(reference[0])
+    exons = simulate_reads.read_exons(reference[1])
+    counts = study[1]
+    assert set(exons["gene_id"]) == set(counts.var_names)
+    mitochondrial = counts.var_names[counts.var["gene_name"].str.startswith("MT-")]
+    on_mt = exons.loc[exons["chromosome"] == "chrM", "gene_id"]
+    assert set(on_mt) == set(mitochondrial)
+    assert len(chromosomes) > 2
+    assert set(exons["strand"]) == {"+", "-"}
+    spliced = exons.groupby("gene_id").filter(lambda gene: len(gene) > 1)
+    assert spliced["gene_id"].nunique() > 100
+    for gene_id, gene in list(spliced.groupby("gene_id"))[:20]:
+        gene = gene.sort_values("start")
+        sequence = chromosomes[gene["chromosome"].iloc[0]]
+        intron = sequence[gene["end"].iloc[0] : gene["start"].iloc[1]]
+        if gene["strand"].iloc[0] == "-":
+            intron = reverse_complement(intron)
+        assert intron[:2].tobytes() + intron[-2:].tobytes() == b"GTAG", gene_id
+
+
+def test_templates_are_the_sense_strand(reference, study, templates):
+    sequence, genes, genome, foreign = templates
+    chromosomes = simulate_reads.read_fasta(reference[0])
+    exons = simulate_reads.read_exons(reference[1])
+    for strand in "+-":
+        number = next(
+            number
+            for number, gene_id in enumerate(study[1].var_names)
+            if exons.loc[exons["gene_id"] == gene_id, "strand"].iloc[0] == strand
+        )
+        gene = exons[exons["gene_id"] == study[1].var_names[number]]
+        # The 3' end: the rightmost base of the plus strand, the leftmost of the minus strand.
+        chromosome = chromosomes[gene["chromosome"].iloc[0]]
+        if strand == "+":
+            last = chromosome[gene["end"].max() - 30 : gene["end"].max()]
+        else:
+            last = reverse_complement(chromosome[gene["start"].min() : gene["start"].min() + 30])
+        end = genes["end"].iloc[number]
+        assert sequence[end - 30 : end].tobytes() == last.tobytes()
+        assert sequence[end : end + 10].tobytes() == b"A" * 10
+    assert genome[1] - genome[0] == sum(map(len, chromosomes.values()))
+    assert foreign[1] == sequence.size
+
+
+def test_reads_carry_the_true_molecules(study, barcodes, templates):
+    cells, counts, _ = study
+    of_run = (cells["run"] == "A_1").to_numpy()
+    names = cells.loc[of_run, "barcode"].to_numpy(str)
+    chunks = list(
+        simulate_reads.simulate_reads(
+            counts.X[of_run], 12.0, names, barcodes, templates, SETTINGS, np.random.default_rng(0)
+        )
+    )
+    index, tag, cdna = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    assert [index.shape[1], tag.shape[1], cdna.shape[1]] == [8, 26, 91]
+    molecules = pd.Series([row.tobytes().decode() for row in np.unique(tag, axis=0)])
+    found = molecules.str[:16].value_counts().reindex(names, fill_value=0)
+    # Unspliced and genomic molecules come on top, foreign ones have no barcode.
+    ratio = found.to_numpy() / cells.loc[of_run, "n_umis"].to_numpy()
+    assert 1.0 < ratio.mean() < 1.15
+    listed = molecules.str[:16].isin(set(barcodes)).mean()
+    assert 0.9 < listed < 0.99
+    assert 1.3 < len(tag) / len(molecules) < 1.5
+
+
+def test_sequencing_errors_and_qualities():
+    rng = np.random.default_rng(0)
+    true = np.full((20_000, 91), ord("C"), np.uint8)
+    seen, qualities = simulate_reads.sequence_bases(true, 0.003, rng)
+    wrong = seen != true
+    assert wrong.mean() == pytest.approx(0.003, rel=0.1)
+    assert set(np.unique(seen)) == set(b"ACGT")
+    low = qualities == ord(",")
+    assert wrong[low].mean() > 10 * wrong[qualities == ord("F")].mean()
+    assert low[:, -10:].mean() > low[:, :10].mean()
+    assert (true == ord("C")).all()
+
+
+def test_archive_gives_the_reads_back(tmp_path):
+    if not all(map(shutil.which, [*simulate_sra.TOOLS, "fasterq-dump"])):
+        pytest.skip("no sra-tools with its loaders")
+    rng = np.random.default_rng(0)
+    true = [simulate_reads.BASES[rng.integers(0, 4, (200, length))] for length in (8, 26, 91)]
+    paths = [str(tmp_path / f"{name}.fastq") for name in ("I1", "R1", "R2")]
+    simulate_reads.write_reads([true], paths, 0.003, rng)
+    archive = tmp_path / "run_1.sra"
+    simulate_sra.pack(*paths, str(archive))
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    subprocess.run(
+        ["fasterq-dump", "--include-technical", "--split-files", "-O", tmp_path, archive],
+        check=True,
+    )
+    for number, path in enumerate(paths, start=1):
+        dumped = (tmp_path / f"run_1_{number}.fastq").read_text().splitlines()
+        packed = Path(path).read_text().splitlines()
+        assert dumped[1::4] == packed[1::4]
+        assert dumped[3::4] == packed[3::4]
+
+
+def test_missing_loaders_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(JobError, match="sharq.*sra-toolkit"):
+        simulate_sra.find_tools()
+
+
+def test_missing_schemas_are_named(tmp_path):
+    with pytest.raises(JobError, match="schemas"):
+        simulate_sra.find_schemas(tmp_path / "bin" / "general-loader")

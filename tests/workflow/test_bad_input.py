@@ -1,0 +1,179 @@
+"""Bad input is told in one clear message, with exit code 1 and no traceback."""
+
+import pytest
+import yaml
+
+HEADER = ["run", "sample", "chemistry", "fastq_1", "fastq_2", "sra", "matrix", "subset", "condition"]
+
+
+def sheet(rows):
+    """Rows given as dictionaries, as a sheet."""
+    lines = ["\t".join(HEADER)]
+    lines += ["\t".join(row.get(column, "") for column in HEADER) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def matrix_row(number, condition, **changes):
+    """A valid row."""
+    row = {"run": f"r{number}", "sample": f"s{number}", "condition": condition}
+    return row | {"matrix": f"m{number}.h5ad"} | changes
+
+
+def rows(**changes):
+    """Four valid rows, the first with changes."""
+    valid = [matrix_row(n, "case" if n < 3 else "control") for n in (1, 2, 3, 4)]
+    return [valid[0] | changes, *valid[1:]]
+
+
+def base():
+    """A valid configuration."""
+    contrast = {"column": "condition", "case": "case", "control": "control"}
+    return {"study": "bad", "samples": "samples.tsv", "contrasts": {"c": contrast}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, copy_project):
+    project = copy_project(tmp_path_factory.mktemp("bad_input"))
+    for number in range(1, 5):
+        (project / f"m{number}.h5ad").touch()
+    return project
+
+
+@pytest.fixture
+def dry_run(folder, snakemake):
+    def call(config, text):
+        (folder / "study.yaml").write_text(yaml.safe_dump(config))
+        (folder / "samples.tsv").unlink(missing_ok=True)
+        if text is not None:
+            (folder / "samples.tsv").write_text(text)
+        return snakemake(folder, "-n", "--quiet", "all", "--configfile", "study.yaml")
+
+    return call
+
+
+def with_contrast(**changes):
+    config = base()
+    config["contrasts"]["c"] |= changes
+    return config
+
+
+CASES = {
+    "missing sheet": (base(), None, ["samples.tsv", "does not exist"]),
+    "missing matrix": (base(), sheet(rows(matrix="no.h5ad")), ["row 2", "'no.h5ad' does not exist"]),
+    "missing fastq": (
+        base(),
+        sheet(rows(matrix="", chemistry="10xv2", fastq_1="a_R1.fq", fastq_2="a_R2.fq")),
+        ["row 2", "'a_R1.fq', 'a_R2.fq' do not exist"],
+    ),
+    "unknown key": (base() | {"sed": 1}, sheet(rows()), ["study.yaml", "'sed'", "'seed'"]),
+    "unknown inner key": (
+        base() | {"deep": {"n_latnt": 5}},
+        sheet(rows()),
+        ["'deep.n_latnt'", "Did you mean 'deep.n_latent'?"],
+    ),
+    "unknown contrast key": (with_contrast(cse="x"), sheet(rows()), ["'contrasts.c.cse'"]),
+    "missing key": ({"study": "bad"}, sheet(rows()), ["'samples' is missing"]),
+    "wrong type": (
+        base() | {"deep": {"n_latent": "ten"}},
+        sheet(rows()),
+        ["'deep.n_latent'", "'ten' is of type str, not integer"],
+    ),
+    "out of range": (base() | {"de": {"fdr": 2}}, sheet(rows()), ["'de.fdr'", "2 is greater than"]),
+    "study name": (base() | {"study": "a b"}, sheet(rows()), ["'study'", "'a b'", "characters"]),
+    "contrast name": (
+        base() | {"contrasts": {"a/b": base()["contrasts"]["c"]}},
+        sheet(rows()),
+        ["'contrasts.a/b'", "characters"],
+    ),
+    "run name": (base(), sheet(rows(run="r 1")), ["row 2", "column 'run'", "'r 1'", "characters"]),
+    "sample name": (base(), sheet(rows(sample="é")), ["row 2", "column 'sample'", "characters"]),
+    "run named twice": (base(), sheet(rows(run="r2")), ["row 3", "'r2' is named twice", "row 2"]),
+    "two sources": (
+        base(),
+        sheet(rows(sra="SRR1", chemistry="10xv2")),
+        ["row 2", "has 2 sources (sra, matrix)"],
+    ),
+    "no source": (base(), sheet(rows(matrix="")), ["row 2", "has no source"]),
+    "source used twice": (base(), sheet(rows(matrix="m2.h5ad")), ["'m2.h5ad' is used 2 times"]),
+    "sample columns disagree": (
+        base(),
+        sheet(rows(sample="s3")),
+        ["row 4", "column 'condition'", "sample 's3'", "'control'", "'case' in row 2"],
+    ),
+    "contrast column": (
+        with_contrast(column="disease"),
+        sheet(rows()),
+        ["contrast 'c'", "'disease' is not in samples.tsv", "condition"],
+    ),
+    "contrast level": (
+        with_contrast(case="sick"),
+        sheet(rows()),
+        ["contrast 'c'", "'sick' is not a level", "Levels: case, control"],
+    ),
+    "one sample a side": (
+        base(),
+        sheet([*rows()[:3], matrix_row(4, "other")]),
+        ["contrast 'c'", "control 'control' has 1 sample (s3)"],
+    ),
+    "covariate is confounded": (
+        with_contrast(covariates=["sex"]),
+        "run\tsample\tmatrix\tcondition\tsex\n"
+        + "".join(
+            f"r{n}\ts{n}\tm{n}.h5ad\t{'case' if n < 3 else 'control'}\t{'f' if n < 3 else 'm'}\n"
+            for n in (1, 2, 3, 4)
+        ),
+        ["contrast 'c'", "cannot be told apart from its covariates (sex)"],
+    ),
+    "unknown chemistry": (
+        base(),
+        sheet(rows(matrix="", sra="SRR1", chemistry="10x")),
+        ["row 2", "unknown chemistry '10x'", "10xv2"],
+    ),
+    "no reference": (
+        base(),
+        sheet(rows(matrix="", sra="SRR1", chemistry="10xv2")),
+        ["study.yaml", "'reference' is missing"],
+    ),
+    "not an accession": (
+        base(),
+        sheet(rows(matrix="", sra="GSM123", chemistry="10xv2")),
+        ["row 2", "column 'sra'", "'GSM123'"],
+    ),
+    "lanes differ": (
+        base(),
+        sheet(rows(matrix="", chemistry="10xv2", fastq_1="a,b", fastq_2="c")),
+        ["row 2", "different numbers of lanes (2, 1)"],
+    ),
+    "one mate": (
+        base(),
+        sheet(rows(matrix="", chemistry="10xv2", fastq_1="a")),
+        ["row 2", "FASTQ files of one read only"],
+    ),
+    "commas for tabs": (base(), sheet(rows()).replace("\t", ","), ["row 1", "tabs"]),
+    "ragged row": (base(), sheet(rows()) + "r9\ts9\n", ["row 6", "has 2 columns"]),
+    "mistyped column": (base(), sheet(rows()).replace("fastq_1", "FASTQ1"), ["'FASTQ1'", "'fastq_1'"]),
+    "empty sheet": (base(), "", ["samples.tsv", "holds no run"]),
+    "missing markers": (
+        base() | {"annotation": {"markers": "no.tsv"}},
+        sheet(rows()),
+        ["'annotation.markers'", "'no.tsv' does not exist"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_message(case, dry_run):
+    config, text, expected = CASES[case]
+    result = dry_run(config, text)
+    said = result.stdout + result.stderr
+    assert result.returncode == 1, said
+    assert "Traceback" not in said
+    for part in expected:
+        assert part in said
+    assert len(said.splitlines()) <= 4, said
+
+
+def test_valid_input_passes(dry_run):
+    """The base of all cases is valid, so each case fails for its own reason."""
+    result = dry_run(base(), sheet(rows()))
+    assert result.returncode == 0, result.stderr

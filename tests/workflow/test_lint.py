@@ -1,0 +1,129 @@
+"""`make lint`: form, Snakemake's own lint, schemas, links, paths of one machine."""
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ["config/config.yaml", "config/demo/config.yaml"]
+SCHEMAS = ["config/schemas/config.schema.yaml", "config/schemas/samples.schema.yaml"]
+PAGES = [path for name in ("README.md", "CHANGELOG.md", "docs/*.md") for path in ROOT.glob(name)]
+FOLDERS = (".ci", "config", "docs", "envs", "profiles", "rules", "scripts", "tests")
+
+
+def project_files():
+    """The project's own files (as text), without what runs leave behind."""
+    roots = [path for path in ROOT.iterdir() if path.is_file()]
+    inside = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+    return [path for path in roots + inside if "__pycache__" not in path.parts]
+
+
+def call(*words):
+    """Run a program of this Python environment in the project."""
+    program = [sys.executable, "-m", *words]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["snakefmt", "--check", "Snakefile", "rules"],
+        *(["snakemake", "--lint", "--configfile", config] for config in CONFIGS),
+    ],
+    ids=" ".join,
+)
+def test_form(words):
+    code, output = call(*words)
+    assert code == 0, output
+
+
+def read(path):
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def nodes(schema, where="schema"):
+    """Every part of a schema that describes a value, with its place."""
+    yield where, schema
+    for key, part in schema.get("properties", {}).items():
+        yield from nodes(part, f"{where}.{key}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from nodes(schema[key], f"{where}.{key}")
+
+
+@pytest.mark.parametrize("path", SCHEMAS)
+def test_schema_is_valid_described_and_closed(path):
+    schema = read(path)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    parts = list(nodes(schema))
+    assert [where for where, part in parts if not part.get("description")] == []
+    # The sheet is open on purpose: any further column describes the sample.
+    is_open = [where for where, part in parts if part.get("additionalProperties", True) is True]
+    assert [where for where in is_open if "properties" in dict(parts)[where]] == []
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_study_follows_the_schemas(path):
+    config = read(path)
+    with open(ROOT / config["samples"], newline="") as file:
+        rows = [
+            {key: value for key, value in row.items() if value}
+            for row in csv.DictReader(file, delimiter="\t")
+        ]
+    checks = [jsonschema.Draft202012Validator(read(schema)) for schema in SCHEMAS]
+    errors = [*checks[0].iter_errors(config)]
+    errors += [error for row in rows for error in checks[1].iter_errors(row)]
+    assert [f"{error.json_path}: {error.message}" for error in errors] == []
+
+
+def slug(heading):
+    """The anchor that a heading gets on the web."""
+    text = re.sub(r"[`*]|\[([^]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def anchors(path):
+    return {slug(title) for title in re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_resolve(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_named_files_and_targets_exist(page):
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    words = set(re.findall(r"`([^`\s{}<>*]+)`", prose))
+    paths = {word for word in words if word.split("/")[0] in FOLDERS and "/" in word}
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", page.read_text())) <= targets
+
+
+def test_no_path_of_one_machine():
+    # Put together here, so that this file does not find itself.
+    places = re.compile("|".join(f"/{name}/" for name in ("work", "root", "home", "opt")))
+    named = []
+    for path in project_files():
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if places.search(line):
+                named.append(f"{path.relative_to(ROOT)}:{number}")
+    assert named == []

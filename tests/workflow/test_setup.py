@@ -1,0 +1,201 @@
+"""Set-up and Makefile, on a PATH of our own: nothing is installed."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# What make, set-up and our own programs call. No real Python, apt-get, conda, STAR and the like.
+BASICS = "bash sh make env dirname sed awk grep cat xargs rm mkdir cp touch find rmdir test"
+PYTHON = """#!/usr/bin/env bash
+# Stands for Python: tells the calls, and "installs" by a mark.
+echo "python $*" >>"$CALLS"
+case "$*" in
+    "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+    "-m pip "*"-r "*) cat "${@: -1}" >>"$CALLS"; touch .venv/installed ;;
+    "-c "*metadata*) if [ -e .venv/installed ]; then cat >/dev/null; else cat; fi ;;
+esac
+"""
+CONDA = """#!/usr/bin/env bash
+echo "${0##*/} $*" >>"$CALLS"
+mkdir -p .conda/bin
+"""
+
+
+class Machine:
+    """A copy of the set-up, and a PATH with chosen programs only."""
+
+    def __init__(self, folder):
+        self.project, self.bin, self.calls = folder / "project", folder / "bin", folder / "calls"
+        (self.project / "envs").mkdir(parents=True)
+        self.bin.mkdir()
+        shutil.copy(ROOT / "Makefile", self.project)
+        for name in ("setup.sh", "apt.txt"):
+            shutil.copy(ROOT / "envs" / name, self.project / "envs")
+        (self.project / "envs/requirements.txt").write_text("torch==2.0\ndemo==1.0\nrpy2==3.6\n")
+        for name in BASICS.split():
+            (self.bin / name).symlink_to(shutil.which(name))
+        self.program("python3", PYTHON)
+        self.program("id", "#!/bin/sh\necho 1000\n")
+
+    def program(self, name, text='#!/usr/bin/env bash\necho "${0##*/} $*" >>"$CALLS"\n'):
+        (self.bin / name).write_text(text)
+        (self.bin / name).chmod(0o755)
+
+    def root(self):
+        self.program("id", "#!/bin/sh\necho 0\n")
+        self.program("apt-get")
+
+    def tools(self):
+        proofs = [line.split()[1] for line in apt_lines()]
+        for proof in proofs:
+            self.program(proof.split(":")[-1])
+
+    def make(self, *words):
+        return subprocess.run(
+            ["make", *words],
+            cwd=self.project,
+            env={"PATH": str(self.bin), "CALLS": str(self.calls)},
+            capture_output=True,
+            text=True,
+        )
+
+    def called(self):
+        return self.calls.read_text() if self.calls.exists() else ""
+
+
+def apt_lines():
+    lines = (ROOT / "envs/apt.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_no_way_is_told_with_its_mend(machine):
+    done = machine.make("setup")
+    assert done.returncode != 0
+    for line in apt_lines():
+        assert line.split()[0] in done.stderr
+    assert "apt-get install" in done.stderr
+    assert "conda" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (machine.project / ".venv").exists()
+
+
+def test_old_python_is_told(machine):
+    machine.program("python3", "#!/bin/sh\nexit 1\n")
+    done = machine.make("setup")
+    assert done.returncode != 0
+    assert "Python 3.11 or newer" in done.stderr
+
+
+def test_root_on_debian_gets_packages_then_python(machine):
+    machine.root()
+    done = machine.make("setup")
+    assert done.returncode == 0, done.stderr
+    calls = machine.called()
+    assert "apt-get install" in calls
+    assert calls.index("rna-star") < calls.index("-m venv") < calls.index("install -c")
+    torch, everything = (calls.index(word) for word in ("fd/63 torch", "install -r"))
+    assert torch < everything
+    assert "rpy2==3.6" in calls
+
+
+def test_tools_on_the_path_need_neither_root_nor_apt(machine):
+    machine.tools()
+    done = machine.make("setup")
+    assert done.returncode == 0, done.stderr
+    assert "apt-get" not in machine.called()
+
+
+def test_second_call_installs_nothing(machine):
+    machine.tools()
+    machine.make("setup")
+    machine.calls.unlink()
+    assert machine.make("setup").returncode == 0
+    assert "-m venv" not in machine.called()
+    assert "-m pip" not in machine.called()
+
+
+def test_lost_packages_are_mended(machine):
+    machine.tools()
+    machine.make("setup")
+    (machine.project / ".venv/installed").unlink()
+    machine.calls.unlink()
+    done = machine.make("setup")
+    assert done.returncode == 0, done.stderr
+    assert "--force-reinstall torch==2.0 demo==1.0 rpy2==3.6" in machine.called()
+    assert "-m venv" not in machine.called()
+
+
+def test_failed_install_fails_make(machine):
+    machine.tools()
+    machine.program("python3", PYTHON.replace("touch .venv/installed", "exit 1"))
+    done = machine.make("setup")
+    assert done.returncode != 0
+    assert "could not be built" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["conda", "mamba", "micromamba"])
+def test_conda_is_used_where_it_is_found(machine, name):
+    machine.root()
+    machine.program(name, CONDA)
+    done = machine.make("setup")
+    assert done.returncode == 0, done.stderr
+    assert "apt-get" not in machine.called()
+    assert "demo==1.0" in machine.called()
+    assert "rpy2" not in machine.called()
+    # Snakemake needs conda itself; the others install it.
+    assert ("conda-forge conda>=" in machine.called()) == (name != "conda")
+    assert "--sdm conda" in machine.make("-n", "demo").stdout
+    assert "--sdm conda" not in machine.make("-n", "demo", "CONDA=").stdout
+
+
+def test_without_conda_no_environment_is_asked_for(machine):
+    assert "--sdm conda" not in machine.make("-n", "demo").stdout
+
+
+def test_help_lists_every_target(machine):
+    (phony,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if ".PHONY" in line]
+    told = machine.make().stdout
+    assert [name for name in phony.split()[1:] if f"make {name} " not in told] == []
+
+
+def test_clean_keeps_the_results_of_other_studies(machine):
+    kept = machine.project / "results/mine/report.html"
+    for path in (kept, machine.project / "results/demo/report.html"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (machine.project / ".snakemake/metadata").mkdir(parents=True)
+    (machine.project / "scripts").mkdir()
+    (machine.project / "tests").mkdir()
+    assert machine.make("clean").returncode == 0
+    assert kept.exists()
+    assert not (machine.project / "results/demo").exists()
+    assert (machine.project / ".snakemake/metadata").exists()
+
+
+def test_check_names_what_a_python_environment_lacks(tmp_path):
+    envs, site = tmp_path / "envs", None
+    envs.mkdir()
+    shutil.copy(ROOT / "envs/setup.sh", envs)
+    (envs / "requirements.txt").write_text("whole==1.0\nolder==2.0\nmaimed==1.0\nabsent==1.0\n")
+    subprocess.run(["python3", "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
+    (site,) = tmp_path.glob(".venv/lib/python3*/site-packages")
+    for name in ("whole", "older", "maimed"):
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0+cpu\n")
+        (info / "RECORD").write_text(f"{name}.py,,\n")
+        (site / f"{name}.py").touch()
+    (site / "maimed.py").unlink()
+    words = ["bash", "envs/setup.sh", "check"]
+    env = {**os.environ, "CONDA": ""}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["older==2.0", "maimed==1.0", "absent==1.0"]
