@@ -66,19 +66,19 @@ missing_tools() {
     done < <(sed 's/^#.*//' envs/apt.txt)
 }
 
-# Debian and Ubuntu keep the venv module and the headers of their Python in packages of their own.
+# Debian and Ubuntu keep the venv module and the headers of their Python (rpy2 is built with them)
+# in packages of their own.
 missing_python() {
-    local python=$1
-    [ ! -x .venv/bin/python ] || return 0
-    "$python" -c '
+    "$1" -c '
 import importlib.util, os, sys, sysconfig
 
 name = "python%d.%d" % sys.version_info[:2]
+conda = sys.argv[1]
 if not importlib.util.find_spec("ensurepip"):
     print(name + "-venv")
-if sys.argv[1:] and not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+if not conda and not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
     print(name + "-dev")
-' $([ -n "${CONDA:-}" ] || echo headers)
+' "${CONDA:-}"
 }
 
 install_packages() {
@@ -98,22 +98,32 @@ Then run make again."
     apt-get install -yq --no-install-recommends $packages >&2
 }
 
-pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@" >&2; }
+# --use-pep517: else the pip of Debian 12 builds old packages in place, with a half installed .venv.
+pip_install() {
+    .venv/bin/python -m pip --disable-pip-version-check --quiet install --use-pep517 "$@" >&2
+}
 
 # torch alone and first: in one go with the others, pip may take another build of it.
-install_lock() { pip install -c <(requirements) torch && pip install -r <(requirements); }
+install_lock() {
+    local lost
+    pip_install -c <(requirements) torch && pip_install -r <(requirements) || return 1
+    lost=$(damaged)
+    [ -z "$lost" ] || { say "pip ended well, but .venv lacks" $lost; return 1; }
+}
 
 repair() {
     local lost=$*
-    say "mending .venv: $lost"
+    say "mending .venv: $(wc -w <<<"$lost") packages ($(cut -c -60 <<<"$lost"))"
     # shellcheck disable=SC2086
-    pip install --no-deps --force-reinstall $lost && install_lock && [ -z "$(damaged)" ]
+    pip_install --no-deps --force-reinstall $lost && install_lock
 }
 
 build() {
     say "building .venv from $lock (some minutes)"
     rm -rf .venv
-    "$(find_python)" -m venv .venv && install_lock && [ -z "$(damaged)" ]
+    if "$1" -m venv .venv && install_lock; then return; fi
+    rm -rf .venv
+    return 1
 }
 
 # Snakemake drives conda itself; mamba and micromamba can install it but not stand in for it.
@@ -127,19 +137,24 @@ setup_conda() {
 }
 
 setup() {
-    local lost packages
+    local python packages lost
     if [ -n "${CONDA:-}" ]; then setup_conda; fi
     # A .venv whose Python is gone, after an upgrade for one, is none.
     .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
-    packages=$(missing_tools; missing_python "$(find_python)")
-    if [ -n "$packages" ]; then install_packages $packages; fi
+    packages=$(missing_tools)
     if [ ! -d .venv ]; then
-        build || die ".venv could not be built; the message above says why."
+        python=$(find_python)
+        packages+=" $(missing_python "$python")"
+    fi
+    # shellcheck disable=SC2086
+    if [ -n "${packages//[[:space:]]/}" ]; then install_packages $packages; fi
+    if [ ! -d .venv ]; then
+        build "$python" || die ".venv could not be built; the message above says why."
     else
         lost=$(damaged)
         # shellcheck disable=SC2086
-        if [ -n "$lost" ]; then
-            repair $lost || build || die ".venv could not be mended; the message above says why."
+        if [ -n "$lost" ] && ! repair $lost; then
+            die ".venv could not be mended; the message above says why. To build it anew: rm -rf .venv, then make again."
         fi
     fi
 }
@@ -151,7 +166,7 @@ write_lock() {
         die "the lock is made with Python 3.11, the oldest that it must suit; $python is another."
     trap 'rm -rf .venv-lock' EXIT
     "$python" -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet "$(grep '^torch==' envs/requirements.in)"
+    "$venv/bin/pip" install --quiet "$(grep -o '^torch==[0-9.]*' envs/requirements.in)"
     "$venv/bin/pip" install --quiet -r envs/requirements.in
     # Neither the build of torch (+cpu) nor what a CUDA build brings: both depend on the machine.
     "$venv/bin/pip" freeze --all --exclude pip --exclude wheel |

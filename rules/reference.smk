@@ -1,4 +1,4 @@
-# What every run is counted against, and with which software: genome, barcode lists, index, versions.
+# What all runs stand on: genome, annotation, barcode lists, STAR index, versions of the tools.
 
 
 localrules:
@@ -12,6 +12,9 @@ rule download:
         "<logs>/download/{name}.log",
     benchmark:
         "<benchmarks>/download/{name}.tsv"
+    conda:
+        # The environment of the other download; this one needs no more than Python.
+        "../envs/sra.yaml"
     params:
         url=get_url,
     script:

@@ -13,6 +13,22 @@ from latere.job import start
 
 POOLED = "cell types, pooled"
 EVERY_RUN = "every run"
+TESTS = [
+    "contrast",
+    "group",
+    "branch",
+    "stated_fdr",
+    "tested",
+    "true_de",
+    "called",
+    "false_discoveries",
+    "fdp",
+    "power",
+    "true_large",
+    "power_large",
+    "rmse",
+    "spearman",
+]
 NULL = 1e-6  # a true |log2fc| below this is zero but for rounding
 # Where fewer genes than this share are null, a method has little to be wrong about.
 MOSTLY_NULL = 0.5
@@ -93,6 +109,20 @@ def gene_totals(counts, cells: pd.Index, genes: pd.Index) -> np.ndarray:
     rows = counts.obs_names.get_indexer(cells)
     totals = np.asarray(counts.X[rows].sum(axis=0)).ravel()
     return pd.Series(totals, counts.var_names).reindex(genes, fill_value=0).to_numpy(float)
+
+
+def read_lineages(markers, true_cells: pd.DataFrame) -> dict:
+    """Lineage by label: as the simulation says, and of any other label as the marker table says.
+
+    Parameters
+    ----------
+    markers
+        Table of marker genes: cell_type, lineage.
+    true_cells
+        cell_type, lineage.
+    """
+    known = pd.concat([pd.read_csv(markers, sep="\t", comment="#"), true_cells])
+    return dict(zip(known["cell_type"], known["lineage"], strict=True))
 
 
 def label_accuracy(cell_types: pd.Series, true_cells: pd.DataFrame, lineage_of: dict) -> float:
@@ -220,6 +250,19 @@ def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
     ]
 
 
+def order_tests(rows: list[dict]) -> pd.DataFrame:
+    """A table of tests in which the branches stand next to each other, group by group.
+
+    Parameters
+    ----------
+    rows
+        contrast, branch, group and figures, by contrast, then branch.
+    """
+    table = pd.DataFrame(rows, columns=TESTS)
+    order = table.groupby(["contrast", "group"], sort=False).ngroup()
+    return table.iloc[np.argsort(order, kind="stable")]
+
+
 def compare_runs(
     counts: dict, true_cells: pd.DataFrame, true_counts, labels: dict, lineage_of: dict
 ) -> pd.DataFrame:
@@ -291,23 +334,19 @@ def main(snakemake):
     }
     runs = zip(snakemake.params.runs, files.counts, strict=True)
     counts = {run: ad.read_h5ad(path) for run, path in runs}
-    # The simulation names the lineage of its types, the marker table that of any other label.
-    lineage_of = {}
-    for table in (pd.read_csv(files.markers, sep="\t", comment="#"), true_cells):
-        lineage_of |= dict(zip(table["cell_type"], table["lineage"], strict=True))
+    lineage_of = read_lineages(files.markers, true_cells)
     by_run = compare_runs(counts, true_cells, ad.read_h5ad(files.true_counts), labels, lineage_of)
-    tests = []
+    rows = []
     for i, contrast in enumerate(snakemake.params.contrasts):
         fold_changes = truth[truth["contrast"] == contrast]
         for branch in branches:
             about = {"contrast": contrast, "branch": branch, "stated_fdr": snakemake.params.fdr}
             de = pd.read_parquet(files[f"{branch}_de"][i])
-            tests += [{**about, **row} for row in compare_tests(de, fold_changes)]
-    tests = pd.DataFrame(tests)
-    # The branches next to each other, group by group.
-    order = tests.groupby(["contrast", "group"], sort=False).ngroup() if len(tests) else []
-    tests = tests.iloc[np.argsort(order, kind="stable")]
-    for table, path in ((by_run, snakemake.output.truth), (tests, snakemake.output.de)):
+            rows += [{**about, **row} for row in compare_tests(de, fold_changes)]
+    for table, path in (
+        (by_run, snakemake.output.truth),
+        (order_tests(rows), snakemake.output.de),
+    ):
         log.info("\n%s", table.to_string())
         table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format="%.6g")
 

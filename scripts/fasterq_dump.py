@@ -5,6 +5,7 @@ from pathlib import Path
 from latere.errors import StudyError
 from latere.job import JobError, run, start
 
+MAGIC = b"NCBI.sra"
 # Where no profile grants an amount.
 DEFAULT_MEM_MB = 2000
 
@@ -30,17 +31,31 @@ def dump_command(archive: Path, folder: Path, threads: int, mem_mb: int) -> list
     ]
 
 
-def main(snakemake):
-    start(snakemake)
-    archive, folder = Path(snakemake.input[0]), Path(snakemake.output[0])
+def check_archive(archive: Path, name: str) -> None:
+    """Validate the checksums of an archive.
+
+    Raises
+    ------
+    StudyError
+        It is not an SRA archive, or damaged.
+    """
+    where = f"run {name}, {archive}"
+    with open(archive, "rb") as file:
+        # vdb-validate has nothing against a file of another kind.
+        if file.read(len(MAGIC)) != MAGIC:
+            raise StudyError(where, "is not an SRA archive", "Give the .sra file of the run.")
     try:
         run(["vdb-validate", archive.absolute()])
     except JobError as error:
         raise StudyError(
-            f"run {snakemake.wildcards.run}, {archive}",
-            f"the archive is damaged or not an SRA archive: {error}",
-            "Download it again.",
+            where, f"the archive is damaged: {error}", "Copy or download it again."
         ) from None
+
+
+def main(snakemake):
+    start(snakemake)
+    archive, folder = Path(snakemake.input[0]), Path(snakemake.output[0])
+    check_archive(archive, snakemake.wildcards.run)
     mem_mb = snakemake.resources.get("mem_mb", DEFAULT_MEM_MB)
     run(dump_command(archive, folder, snakemake.threads, mem_mb))
     (folder / "tmp").rmdir()

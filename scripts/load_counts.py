@@ -101,7 +101,7 @@ def raw_counts(adata, where: str):
     from scipy.sparse import csr_matrix
 
     name = "layer 'counts'" if "counts" in adata.layers else "X"
-    counts = csr_matrix(adata.layers["counts"] if "counts" in adata.layers else adata.X)
+    counts = csr_matrix(adata.layers.get("counts", adata.X))
     bad = counts.data[(counts.data < 0) | (counts.data != np.floor(counts.data))]
     if bad.size or not np.isfinite(counts.data).all():
         raise StudyError(

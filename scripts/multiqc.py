@@ -135,7 +135,7 @@ def main(snakemake):
     ]
     page = Path(snakemake.output[0])
     with TemporaryDirectory() as made:
-        for content in contents:
+        for content in filter(lambda content: content["data"], contents):
             Path(made, f"{content['id']}_mqc.json").write_text(json.dumps(content))
         logs = [folder / f"{name}.Log.final.out" for name, folder in folders.items()]
         command = [sys.executable, "-m", "multiqc", "--config", snakemake.input.config]

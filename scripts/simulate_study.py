@@ -50,7 +50,7 @@ DAMAGED = 0.03  # share of cells that leaked: little RNA, most of it mitochondri
 PROGRAMME = 60  # genes that set a subtype's blasts apart, beyond their mixture
 LOG2FC = (0.5, 2.5)  # range of planted |log2 fold changes|
 CELL_DISPERSION = 0.15  # variance of expression between cells of a type, relative to mean squared
-CELL_SD, RUN_SD = 0.35, 0.15  # of log library sizes, between cells and between runs
+CELL_SD, RUN_SD = 0.45, 0.15  # of log library sizes, between cells and between runs
 RUN_GENE_SD = 0.08  # of log expression, a gene's in one run
 COMPOSITION_CONCENTRATION = 60  # Dirichlet; the lower, the more samples differ in composition
 CHROMOSOMES = 4
@@ -279,7 +279,7 @@ def simulate_run(
 
     # Ambient RNA is the run's own RNA, the same in every droplet.
     soup = counts[:n_cells].sum(axis=0) / counts[:n_cells].sum()
-    ambient = settings["ambient"] * settings["umis_per_cell"] * rng.lognormal(0, 0.3)
+    ambient = settings["ambient"] * settings["umis_per_cell"] * rng.lognormal(0, 0.2)
     counts = counts[:n_cells] + rng.poisson(ambient * soup, (n_cells, rates.shape[1]))
     cells = pd.DataFrame(
         {

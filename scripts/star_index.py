@@ -90,7 +90,7 @@ def index_parameters(length: int, contigs: int) -> dict[str, int]:
     """
     return {
         "--genomeSAindexNbases": min(14, int(math.log2(length) / 2 - 1)),
-        "--genomeChrBinNbits": min(18, int(math.log2(max(length / contigs, OVERHANG + 1)))),
+        "--genomeChrBinNbits": min(18, round(math.log2(max(length / contigs, OVERHANG + 1)))),
         "--sjdbOverhang": OVERHANG,
     }
 

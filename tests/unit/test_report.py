@@ -16,6 +16,7 @@ from compare_branches import SKIPPED, SUMMARY, compare_contrast, compare_labels
 from report import (
     build_page,
     encode,
+    git_commit,
     natural_order,
     read_versions,
     thin,
@@ -77,7 +78,7 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
         },
         "manual": {"n_components": 20},
         "explore": {"n_neighbors": 15, "resolution": 0.6},
-        "annotation": {"celltypist_model": None, "markers": "markers.tsv"},
+        "annotation": {"celltypist_model": "model.pkl", "markers": "markers.tsv"},
         "de": {"fdr": 0.05, "min_log2fc": 0, "min_cells": 10},
         "contrasts": contrasts,
     }
@@ -259,6 +260,10 @@ def test_versions_of_two_environments(tmp_path):
     (tmp_path / "b.yml").write_text('sra:\n  pigz: "2.8"\n')
     found = [tuple(row.values()) for row in read_versions(tmp_path.glob("*.yml"))]
     assert found == [("pigz", "2.8"), ("STAR", "2.7.10b")]
+
+
+def test_commit_is_unknown_outside_a_checkout(tmp_path):
+    assert git_commit(str(tmp_path)) == "not known (no git checkout)"
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from star_index import (
     ("length", "contigs", "bases", "bits"),
     [
         (3_100_000_000, 194, 14, 18),  # human: STAR's defaults
-        (1_310_000, 691, 9, 10),
-        (100_000, 5_000, 7, 6),  # contigs shorter than a read
+        (1_310_000, 691, 9, 11),
+        (100_000, 5_000, 7, 7),  # contigs shorter than a read
     ],
 )
 def test_parameters_follow_the_genome(length, contigs, bases, bits):

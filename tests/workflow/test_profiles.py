@@ -1,4 +1,4 @@
-"""The profiles: a fresh clone takes `--profile slurm`, and only there stands what a site decides."""
+"""A fresh clone takes `--profile slurm`, and what a site decides stands in that profile only."""
 
 import pytest
 import yaml

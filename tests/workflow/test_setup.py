@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # What make, set-up and our own programs call. No real Python, apt-get, conda, STAR and the like.
-BASICS = "bash sh make env dirname sed awk grep cat xargs rm mkdir cp touch find rmdir test"
+BASICS = "bash sh make env dirname sed awk grep cat xargs rm mkdir cp touch find rmdir test wc cut"
 PYTHON = """#!/usr/bin/env bash
 # Stands for Python: tells the calls, and "installs" by a mark.
 echo "python $*" >>"$CALLS"
@@ -101,8 +101,8 @@ def test_root_on_debian_gets_packages_then_python(machine):
     assert done.returncode == 0, done.stderr
     calls = machine.called()
     assert "apt-get install" in calls
-    assert calls.index("rna-star") < calls.index("-m venv") < calls.index("install -c")
-    torch, everything = (calls.index(word) for word in ("fd/63 torch", "install -r"))
+    assert calls.index("rna-star") < calls.index("-m venv") < calls.index("install --use-pep517 -c")
+    torch, everything = (calls.index(word) for word in ("63 torch", "install --use-pep517 -r"))
     assert torch < everything
     assert "rpy2==3.6" in calls
 
