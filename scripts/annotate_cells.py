@@ -138,7 +138,9 @@ def main(snakemake):
     table["source"] = source
     log.info("%s", table["cell_type"].value_counts().to_string())
     table = table.rename_axis("cell").reset_index()
-    table[["cell", "cell_type", "confidence", "source"]].to_parquet(snakemake.output[0], index=False)
+    table[["cell", "cell_type", "confidence", "source"]].to_parquet(
+        snakemake.output[0], index=False
+    )
 
 
 if __name__ == "__main__":

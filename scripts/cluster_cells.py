@@ -35,9 +35,7 @@ def cluster(
         cells, n_neighbors=min(n_neighbors, cells.n_obs - 1), use_rep="X", random_state=seed
     )
     sc.tl.umap(cells, random_state=seed)
-    sc.tl.leiden(
-        cells, resolution=resolution, flavor="igraph", n_iterations=-1, random_state=seed
-    )
+    sc.tl.leiden(cells, resolution=resolution, flavor="igraph", n_iterations=-1, random_state=seed)
     return cells.obsm["X_umap"], cells.obs["leiden"].astype(str).to_numpy()
 
 
@@ -45,9 +43,7 @@ def main(snakemake):
     log = start(snakemake)
     params = snakemake.params
     table = pd.read_parquet(snakemake.input[0]).set_index("cell")
-    umap, clusters = cluster(
-        table.to_numpy(), params.n_neighbors, params.resolution, params.seed
-    )
+    umap, clusters = cluster(table.to_numpy(), params.n_neighbors, params.resolution, params.seed)
     log.info("%d cells in %d clusters", len(table), len(set(clusters)))
     coordinates = pd.DataFrame(umap, columns=["umap_1", "umap_2"])
     coordinates.insert(0, "cell", table.index)

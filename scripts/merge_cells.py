@@ -46,7 +46,8 @@ def cell_figures(counts: ad.AnnData) -> pd.DataFrame:
         {
             "n_counts": totals.astype(np.int64),
             "n_genes": counts.X.getnnz(axis=1).astype(np.int64),
-            "percent_mt": 100 * np.divide(share, totals, out=np.zeros_like(totals, float), where=totals > 0),
+            "percent_mt": 100
+            * np.divide(share, totals, out=np.zeros_like(totals, float), where=totals > 0),
         },
         index=counts.obs_names,
     )
@@ -139,14 +140,18 @@ def main(snakemake):
     qc = summarise(shared.obs, fails)
     cells = shared[~fails.any(axis=1).to_numpy()].copy()
     if cells.n_obs == 0:
-        raise StudyError("cells", "no cell passes the limits", "See the log and `cells` in the configuration.")
+        raise StudyError(
+            "cells", "no cell passes the limits", "See the log and `cells` in the configuration."
+        )
     for column in next(iter(snakemake.params.samples.values())):
         values = {name: row[column] for name, row in snakemake.params.samples.items()}
         cells.obs[column] = cells.obs["sample"].map(values)
     cells.var["n_cells"] = cells.X.getnnz(axis=0)
     cells.var["mean_counts"] = np.asarray(cells.X.mean(axis=0)).ravel()
     cells.var["tested"] = tested_genes(cells.X, cells.obs["sample"].to_numpy())
-    cells.var["highly_variable"] = highly_variable(cells, snakemake.params.limits["n_highly_variable"])
+    cells.var["highly_variable"] = highly_variable(
+        cells, snakemake.params.limits["n_highly_variable"]
+    )
     log.info("%d cells kept, %d genes tested", cells.n_obs, cells.var["tested"].sum())
     cells.write_h5ad(snakemake.output.cells, compression="gzip")
     qc.to_csv(snakemake.output.qc, sep="\t", index=False)

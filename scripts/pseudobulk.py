@@ -16,7 +16,9 @@ from latere.job import start
 from latere.tables import read_by_cell
 
 
-def sum_by_sample(counts: sp.csr_matrix, cell_samples: np.ndarray, samples: list[str]) -> np.ndarray:
+def sum_by_sample(
+    counts: sp.csr_matrix, cell_samples: np.ndarray, samples: list[str]
+) -> np.ndarray:
     """Counts of the cells of each sample, summed.
 
     Parameters

@@ -15,6 +15,9 @@ import pandas as pd
 from latere.job import start
 from latere.tables import TEST_COLUMNS, read_by_cell
 
+# Pairs of posterior draws, a draw of each side: as many as scVI draws of one.
+N_PAIRS = 5000
+
 
 def expected_fdr(probability: np.ndarray) -> np.ndarray:
     """Posterior expected false discovery rate of calling a gene and all that rank above it.
@@ -75,6 +78,9 @@ def compare_group(model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData
         batch_correction=True,
         batchid1=sides["case"],
         batchid2=sides["control"],
+        # Random pairs: scVI pairs draws one by one, which needs as many samples on each side.
+        use_permutation=True,
+        m_permutation=N_PAIRS,
         silent=True,
     )
     genes = rows.var[np.asarray(rows.layers["tested"][0], dtype=bool)]

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
+
 from latere.job import start
 from latere.simulation import BASES, generator, reverse_complement
 

@@ -6,6 +6,7 @@ differs between samples is planted, so that every result of the pipeline has a r
 
 import numpy as np
 import pandas as pd
+
 from latere.job import start
 from latere.simulation import BASES, MITOCHONDRIAL, generator, load_pbmc
 

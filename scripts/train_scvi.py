@@ -1,6 +1,7 @@
 """Train scVI (Lopez et al. 2018) on raw counts, the sample as batch, and write its latent space."""
 
 import json
+import logging
 import time
 
 import anndata as ad
@@ -39,8 +40,18 @@ def train(
     scvi.model.SCVI
         The trained model; on a GPU where there is one.
     """
+    import lightning.pytorch
     import scvi
     import torch
+
+    class Progress(lightning.pytorch.Callback):
+        """A line in the log every tenth epoch; a progress bar would write thousands."""
+
+        def on_train_epoch_end(self, trainer, module):
+            epoch = trainer.current_epoch + 1
+            if epoch % 10 == 0:
+                loss = trainer.callback_metrics["elbo_validation"]
+                logging.info("epoch %d of %d, ELBO %.1f", epoch, trainer.max_epochs, loss)
 
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")  # the same numbers on CPU and GPU, near enough
@@ -61,8 +72,8 @@ def train(
         check_val_every_n_epoch=1,
         # A last mini-batch of one cell has no variance and ends the training.
         datasplitter_kwargs={"drop_last": len(cells) % 128 == 1},
-        enable_progress_bar=True,
-        logger=None,
+        callbacks=[Progress()],
+        enable_progress_bar=False,
     )
     return model
 

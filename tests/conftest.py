@@ -29,8 +29,9 @@ def real() -> Path:
 def call_snakemake(folder: Path, *words, **options) -> subprocess.CompletedProcess:
     """Run Snakemake in a folder, with the tools of this Python environment on the PATH."""
     tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    software = os.environ.get("LATERE_SDM", "").split()  # `--sdm conda` where make found conda
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *map(str, words)],
+        [sys.executable, "-m", "snakemake", *software, *map(str, words)],
         cwd=folder,
         env={**os.environ, "PATH": tools},
         capture_output=True,

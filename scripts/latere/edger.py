@@ -65,5 +65,7 @@ def quasi_likelihood_test(counts: np.ndarray, design: np.ndarray, coefficient: i
     fitted = edger.glmQLFit(fitted, design, robust=True)
     test = edger.glmQLFTest(fitted, coef=coefficient + 1)
     top = edger.topTags(test, n=float("inf"), sort_by="none").rx2("table")
-    table = pd.DataFrame({name: np.asarray(top.rx2(name)) for name in ("logFC", "F", "PValue", "FDR")})
+    table = pd.DataFrame(
+        {name: np.asarray(top.rx2(name)) for name in ("logFC", "F", "PValue", "FDR")}
+    )
     return table.join(pd.DataFrame(cpm).add_prefix("cpm_"))

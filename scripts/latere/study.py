@@ -64,9 +64,11 @@ class Run:
     def files(self) -> list[str]:
         """Paths that must exist before the first job."""
         archive = [self.sra] if self.sra and not self.accession else []
-        return archive + [path for lanes in self.fastq for path in lanes] + [
-            path for path in [self.matrix] if path
-        ]
+        return (
+            archive
+            + [path for lanes in self.fastq for path in lanes]
+            + [path for path in [self.matrix] if path]
+        )
 
 
 @dataclass(frozen=True)
@@ -363,13 +365,17 @@ def check_sources(
             if value
         ]
         if len(sources) != 1:
-            found = f"has {len(sources)} sources ({', '.join(sources)})" if sources else "has no source"
+            found = (
+                f"has {len(sources)} sources ({', '.join(sources)})" if sources else "has no source"
+            )
             errors.append(
                 StudyError(where, found, "Fill one of: sra, fastq_1 with fastq_2, matrix.")
             )
             continue
         if run.from_reads and run.chemistry not in chemistries:
-            problem = f"unknown chemistry '{run.chemistry}'" if run.chemistry else "has no chemistry"
+            problem = (
+                f"unknown chemistry '{run.chemistry}'" if run.chemistry else "has no chemistry"
+            )
             errors.append(StudyError(where, problem, f"Known: {', '.join(chemistries)}."))
         if run.fastq and len(run.fastq) < 2:
             errors.append(
@@ -532,13 +538,17 @@ def check_contrasts(
             problem = f"sample '{blank[0][0]}' has no value for covariate '{blank[0][1]}'"
             errors.append(StudyError(where, problem, f"Fill it in {sheet}."))
             continue
-        covariates = [[samples[sample][column] for sample in used] for column in contrast["covariates"]]
-        if not is_estimable([True] * len(names["case"]) + [False] * len(names["control"]), covariates):
+        covariates = [
+            [samples[sample][column] for sample in used] for column in contrast["covariates"]
+        ]
+        if not is_estimable(
+            [True] * len(names["case"]) + [False] * len(names["control"]), covariates
+        ):
             errors.append(
                 StudyError(
                     where,
-                    f"cannot be told apart from its covariates ({', '.join(contrast['covariates'])}),"
-                    " or they leave no replicate",
+                    "cannot be told apart from its covariates "
+                    f"({', '.join(contrast['covariates'])}), or they leave no replicate",
                     "Remove a covariate, or choose samples that vary within it.",
                 )
             )

@@ -9,6 +9,7 @@ import subprocess
 
 import anndata as ad
 import pytest
+
 from simulate_sra import pack
 
 pytestmark = pytest.mark.real

@@ -43,4 +43,7 @@ def cells() -> ad.AnnData:
 @pytest.fixture(scope="session")
 def design() -> dict:
     """Case l1 to l3 over control h1 to h3, no covariate."""
-    return {"case": {name: [] for name in SAMPLES[3:]}, "control": {name: [] for name in SAMPLES[:3]}}
+    return {
+        "case": {name: [] for name in SAMPLES[3:]},
+        "control": {name: [] for name in SAMPLES[:3]},
+    }

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from assign_roles import assign_roles, read_mate
 from latere.chemistry import read_chemistry
 from latere.errors import StudyError

@@ -4,8 +4,9 @@ import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import download
 import pytest
+
+import download
 from latere.errors import StudyError
 
 CONTENT = b">1\n" + b"ACGT" * 100_000

@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pandas as pd
+
 from edger_de import compare_group
 from pseudobulk import pseudobulk
 

@@ -3,19 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from annotate_cells import by_symbol, predict, score_markers, vote
 from cluster_cells import cluster
-from log_pca import log_pca
-
 from latere.errors import StudyError
 from latere.tables import embedding_table, log_normalise, read_by_cell
+from log_pca import log_pca
 
 
 def test_log_normalise_leaves_the_counts(cells):
     before = cells.X.copy()
     normal = log_normalise(cells)
     np.testing.assert_allclose(np.expm1(normal.X.toarray()).sum(axis=1), 1e4, rtol=1e-4)
-    assert (cells.X != before).nnz == 0
+    assert (before != cells.X).nnz == 0
 
 
 def test_clusters_find_the_types_and_repeat(cells):
@@ -35,7 +35,10 @@ def test_few_cells_and_genes_give_fewer_components(cells):
 
 def test_markers(cells):
     markers = pd.DataFrame(
-        {"cell_type": ["x"] * 5 + ["y"] * 5, "gene_name": [f"G{n}" for n in (*range(20, 25), *range(40, 45))]}
+        {
+            "cell_type": ["x"] * 5 + ["y"] * 5,
+            "gene_name": [f"G{n}" for n in (*range(20, 25), *range(40, 45))],
+        }
     )
     table = score_markers(by_symbol(cells), markers, 0)
     assert (table["label"] == cells.obs["kind"]).mean() > 0.9
@@ -43,7 +46,9 @@ def test_markers(cells):
 
 
 def test_no_marker_in_the_data_is_unknown(cells):
-    table = score_markers(by_symbol(cells), pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]}), 0)
+    table = score_markers(
+        by_symbol(cells), pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]}), 0
+    )
     assert set(table["label"]) == {"unknown"}
 
 

@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from latere.errors import StudyError
-from load_counts import load_counts, read_matrix, read_starsolo
 from scipy.io import mmwrite
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
+
+from latere.errors import StudyError
+from load_counts import load_counts, read_matrix, read_starsolo
 
 COUNTS = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [1, 1, 1, 7]], dtype=np.float32)
 IDS = ["ENSG1", "ENSG2", "ENSG3", "ENSG4"]

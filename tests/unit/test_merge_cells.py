@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+
 from merge_cells import cell_figures, failing, highly_variable, name_cells, summarise, tested_genes
 
 
@@ -45,7 +46,9 @@ def test_limits_and_waterfall(counts):
 def test_run_without_a_kept_cell_has_its_row(counts):
     counts.obs["run"], counts.obs["sample"] = ["r1", "r1", "r2"], ["s1", "s1", "s2"]
     counts.obs = counts.obs.join(cell_figures(counts))
-    table = summarise(counts.obs, failing(counts.obs, {"min_counts": 5, "min_genes": 0, "max_percent_mt": 100}))
+    table = summarise(
+        counts.obs, failing(counts.obs, {"min_counts": 5, "min_genes": 0, "max_percent_mt": 100})
+    )
     assert table["kept"].tolist() == [2, 0]
 
 

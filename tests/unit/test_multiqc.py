@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from multiqc import COLUMNS, knee_curve, knee_plot, read_summary, starsolo_table
 
 SUMMARY = """Number of Reads,5000

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+
 from pseudobulk import ask, pseudobulk, sum_by_sample
 
 
@@ -45,6 +46,6 @@ def test_samples_with_few_cells_are_left_out(design):
 
 def test_confounded_covariate_is_told():
     design = {"case": {"a": ["f"], "b": ["f"]}, "control": {"c": ["m"], "d": ["m"], "e": ["f"]}}
-    n_cells = pd.Series({name: 20 for name in "abcd"})
+    n_cells = pd.Series(dict.fromkeys("abcd", 20))
     assert "covariates" in ask(n_cells, design, 10)[1]
-    assert ask(pd.Series({name: 20 for name in "abcde"}), design, 10)[1] == ""
+    assert ask(pd.Series(dict.fromkeys("abcde", 20)), design, 10)[1] == ""

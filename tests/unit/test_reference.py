@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+
 from extract_whitelist import unpack_whitelist
 from latere.chemistry import barcode_read_length, read_chemistry
 from latere.errors import StudyError

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 import simulate_reads
 import simulate_sra
 import simulate_study

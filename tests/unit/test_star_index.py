@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+
 from latere.errors import StudyError
 from star_index import (
     check_contigs,

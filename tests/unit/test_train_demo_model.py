@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from latere.simulation import load_pbmc
 from train_demo_model import train_model
 

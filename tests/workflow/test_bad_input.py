@@ -3,7 +3,17 @@
 import pytest
 import yaml
 
-HEADER = ["run", "sample", "chemistry", "fastq_1", "fastq_2", "sra", "matrix", "subset", "condition"]
+HEADER = [
+    "run",
+    "sample",
+    "chemistry",
+    "fastq_1",
+    "fastq_2",
+    "sra",
+    "matrix",
+    "subset",
+    "condition",
+]
 
 
 def sheet(rows):
@@ -59,7 +69,11 @@ def with_contrast(**changes):
 
 CASES = {
     "missing sheet": (base(), None, ["samples.tsv", "does not exist"]),
-    "missing matrix": (base(), sheet(rows(matrix="no.h5ad")), ["row 2", "'no.h5ad' does not exist"]),
+    "missing matrix": (
+        base(),
+        sheet(rows(matrix="no.h5ad")),
+        ["row 2", "'no.h5ad' does not exist"],
+    ),
     "missing fastq": (
         base(),
         sheet(rows(matrix="", chemistry="10xv2", fastq_1="a_R1.fq", fastq_2="a_R2.fq")),
@@ -151,7 +165,11 @@ CASES = {
     ),
     "commas for tabs": (base(), sheet(rows()).replace("\t", ","), ["row 1", "tabs"]),
     "ragged row": (base(), sheet(rows()) + "r9\ts9\n", ["row 6", "has 2 columns"]),
-    "mistyped column": (base(), sheet(rows()).replace("fastq_1", "FASTQ1"), ["'FASTQ1'", "'fastq_1'"]),
+    "mistyped column": (
+        base(),
+        sheet(rows()).replace("fastq_1", "FASTQ1"),
+        ["'FASTQ1'", "'fastq_1'"],
+    ),
     "empty sheet": (base(), "", ["samples.tsv", "holds no run"]),
     "missing markers": (
         base() | {"annotation": {"markers": "no.tsv"}},
