@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,3 +64,23 @@ def copy_project():
         return folder
 
     return copy
+
+
+@pytest.fixture
+def assert_equals_r(tmp_path):
+    """Hold a table of the manual branch against an R script that shares none of its code."""
+
+    def check(table, counts, design):
+        """By gene: the table; counts (genes x samples, as a frame); and the design matrix."""
+        counts.to_csv(tmp_path / "counts.tsv", sep="\t")
+        pd.DataFrame(design).to_csv(tmp_path / "design.tsv", sep="\t", index=False)
+        script = ROOT / "tests/edger.R"
+        files = ["counts.tsv", "design.tsv", "result.tsv"]
+        subprocess.run(["Rscript", script, *files], cwd=tmp_path, check=True)
+        by_r = pd.read_csv(tmp_path / "result.tsv", sep="\t", index_col=0)
+        table = table.set_index("gene_id").loc[by_r.index]
+        columns = {"log2fc": "logFC", "pvalue": "PValue", "fdr": "FDR", "f": "F"}
+        for ours, theirs in (columns | {"mean_case": "mean_case"}).items():
+            np.testing.assert_allclose(table[ours], by_r[theirs], rtol=1e-6, atol=1e-12)
+
+    return check

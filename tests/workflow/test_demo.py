@@ -1,0 +1,159 @@
+"""The embedded study, whole: run in place, and held against its truth."""
+
+import itertools
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+BRANCHES = ["deep", "manual"]
+CONTRASTS = ["leukemia_vs_healthy", "subtype_A_vs_B"]
+DE = [
+    "contrast",
+    "group",
+    "gene_id",
+    "gene_name",
+    "log2fc",
+    "mean_case",
+    "mean_control",
+    "score",
+    "fdr",
+    "significant",
+]
+
+
+@pytest.fixture(scope="module")
+def demo(root, snakemake):
+    """The results; what is there and up to date is not made again."""
+    done = snakemake(root, "--configfile", "config/demo/config.yaml", "--cores", "all")
+    assert done.returncode == 0, done.stderr[-5000:]
+    return root / "results/demo"
+
+
+@pytest.fixture(scope="module")
+def cells(demo):
+    return ad.read_h5ad(demo / "cells/cells.h5ad")
+
+
+def read_tsv(path):
+    return pd.read_csv(path, sep="\t")
+
+
+def test_a_second_run_has_nothing_to_do(demo, root, snakemake):
+    done = snakemake(root, "-n", "--configfile", "config/demo/config.yaml", "--cores", "all")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_cells_are_raw_counts_under_unique_names(cells):
+    assert cells.obs_names.is_unique
+    assert cells.X.format == "csr"
+    assert (cells.X.data == np.round(cells.X.data)).all() and cells.X.data.min() > 0
+    named = cells.obs["run"].astype(str) + "_"
+    assert all(name.startswith(run) for name, run in zip(cells.obs_names, named, strict=True))
+    assert {"sample", "disease", "subtype", "n_counts", "n_genes", "percent_mt"} <= set(cells.obs)
+    assert {"gene_name", "tested", "highly_variable"} <= set(cells.var)
+    assert 0 < cells.var["highly_variable"].sum() <= cells.var["tested"].sum() < cells.n_vars
+
+
+def test_two_runs_of_a_sample_are_one_replicate(cells):
+    runs = cells.obs.groupby("sample", observed=True)["run"].nunique()
+    assert sorted(runs) == [1, 1, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_each_branch_gives_the_same_tables(demo, cells, branch):
+    columns = {
+        "embedding": None,
+        "umap": ["cell", "umap_1", "umap_2"],
+        "clusters": ["cell", "cluster"],
+        "cell_types": ["cell", "cell_type", "confidence", "source"],
+    }
+    for name, expected in columns.items():
+        table = pd.read_parquet(demo / branch / f"{name}.parquet")
+        assert set(table["cell"]) == set(cells.obs_names)
+        assert not table.isna().any().any()
+        assert expected is None or list(table) == expected
+    for contrast in CONTRASTS:
+        table = pd.read_parquet(demo / branch / f"de/{contrast}.parquet")
+        assert list(table) == DE
+        assert not table.isna().any().any()
+        assert table["fdr"].between(0, 1).all()
+        assert (table["significant"] == (table["fdr"] <= 0.05)).all()
+        assert list(read_tsv(demo / branch / f"de/{contrast}.skipped.tsv")) == ["group", "reason"]
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_both_branches_test_the_same_genes(demo, contrast):
+    deep, manual = (
+        pd.read_parquet(demo / branch / f"de/{contrast}.parquet")[["group", "gene_id"]]
+        for branch in BRANCHES
+    )
+    assert set(deep.itertuples(index=False)) == set(manual.itertuples(index=False))
+
+
+def test_the_model_loads(demo, cells):
+    import scvi
+
+    tested = cells[:, cells.var["tested"].to_numpy()].copy()
+    model = scvi.model.SCVI.load(demo / "deep/model", adata=tested, accelerator="cpu")
+    assert model.is_trained
+    latent = pd.read_parquet(demo / "deep/embedding.parquet").set_index("cell")
+    assert latent.shape == (cells.n_obs, 10)
+    # Batches are summed in another order on another device or number of threads.
+    np.testing.assert_allclose(model.get_latent_representation(), latent, atol=1e-3)
+
+
+def test_edger_equals_an_independent_r_script(demo, assert_equals_r):
+    """Sums, filter and design are made again from the cells; only the labels are taken over."""
+    cells = ad.read_h5ad(demo / "cells/cells.h5ad")
+    types = pd.read_parquet(demo / "manual/cell_types.parquet").set_index("cell")["cell_type"]
+    table = pd.read_parquet(demo / "manual/tests/leukemia_vs_healthy.parquet")
+    for group in ("all", "T cell"):
+        tested = table[table["group"] == group]
+        member = (types.loc[cells.obs_names] == group).to_numpy() | (group == "all")
+        part = cells[member][:, tested["gene_id"]]
+        by_sample = part.obs.groupby("sample", observed=True).indices
+        sums = {name: part.X[rows].sum(axis=0).A1 for name, rows in by_sample.items()}
+        counts = pd.DataFrame(sums, index=part.var_names)
+        case = [not sample.startswith("healthy") for sample in sums]
+        assert_equals_r(tested, counts, np.column_stack([np.ones(len(case)), case]))
+
+
+def test_cells_and_labels_against_the_truth(demo):
+    truth = read_tsv(demo / "comparison/truth.tsv").set_index("run")
+    assert len(truth) == 9
+    assert (truth["share_called_true"] >= 0.98).all()
+    assert (truth["share_above_depth_called"] >= 0.95).all()
+    assert (truth["correlation"] >= 0.99).all()
+    assert (truth[["lineage_right_deep", "lineage_right_manual"]] >= 0.9).all().all()
+
+
+def test_false_discoveries_and_power_are_told(demo):
+    """Whatever they are: no bound is set, so that nothing can be tuned to one."""
+    truth = read_tsv(demo / "comparison/truth_de.tsv")
+    for key in itertools.product(CONTRASTS, BRANCHES):
+        rows = truth.set_index(["contrast", "branch"]).loc[key]
+        assert {"all", "T cell", "Monocyte"} <= set(rows["group"])
+        assert rows["power"].between(0, 1).all()
+        assert (rows["fdp"].between(0, 1) | (rows["called"] == 0)).all()
+
+
+def test_pages(demo):
+    report, multiqc = (
+        (demo / name).read_text() for name in ("report.html", "read_qc/multiqc.html")
+    )
+    for part in ("leukemia_vs_healthy", "subtype_A_vs_B", "scvi-tools", "edgeR"):
+        assert part in report
+    assert 'src="http' not in report and 'rel="stylesheet" href="http' not in report
+    for part in ("FastQC", "STAR", "healthy_1a", "scvi-tools", "2.7"):
+        assert part in multiqc
+
+
+def test_nothing_is_left_behind(demo):
+    """Reads are temporary, and every step has its log and its benchmark."""
+    assert not list((demo / "simulated").rglob("*.fastq*"))
+    assert not [path for path in (demo / "reads").iterdir() if path.is_dir()]
+    assert (demo / "logs/train_scvi.log").stat().st_size > 0
+    assert (demo / "benchmarks/train_scvi.tsv").exists()
