@@ -9,9 +9,7 @@ from latere import study
 try:
     STUDY = study.load_study(
         config,
-        source=os.path.relpath(
-            (workflow.overwrite_configfiles or ["config/config.yaml"])[-1]
-        ),
+        source=os.path.relpath((workflow.overwrite_configfiles or ["config/config.yaml"])[-1]),
         tables=Path(workflow.basedir) / "config",
     )
 except StudyError as error:
@@ -56,10 +54,7 @@ def contrast_design(wildcards):
     """Samples on each side of a contrast, and their covariates."""
     covariates = STUDY.contrasts[wildcards.contrast]["covariates"]
     return {
-        side: {
-            name: [STUDY.samples[name][column] for column in covariates]
-            for name in names
-        }
+        side: {name: [STUDY.samples[name][column] for column in covariates] for name in names}
         for side, names in STUDY.sides(wildcards.contrast).items()
     }
 
@@ -111,9 +106,7 @@ def get_archive(wildcards):
 def get_reads(wildcards):
     """The FASTQ files of a run, or the folder that its archive is unpacked to."""
     run = STUDY.runs[wildcards.run]
-    return [file for lanes in run.fastq for file in lanes] or [
-        f"<results>/reads/{run.name}"
-    ]
+    return [file for lanes in run.fastq for file in lanes] or [f"<results>/reads/{run.name}"]
 
 
 def get_mates(wildcards):
@@ -142,11 +135,7 @@ def get_subset(wildcards):
 def annotation_input(wildcards):
     """What names the cell types: the CellTypist model that the user named, else markers."""
     model = config["annotation"].get("celltypist_model")
-    return (
-        {"model": local_copy(model)}
-        if model
-        else {"markers": config["annotation"]["markers"]}
-    )
+    return {"model": local_copy(model)} if model else {"markers": config["annotation"]["markers"]}
 
 
 # --- explore: end
@@ -156,9 +145,7 @@ def report_input(wildcards):
     sources = [config["samples"], *annotation_input(wildcards).values()]
     files = {"sources": sources}
     if SEQUENCED_RUNS:
-        files["starsolo"] = expand(
-            "<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS
-        )
+        files["starsolo"] = expand("<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS)
         files["multiqc"] = "<results>/read_qc/multiqc.html"
     if "simulation" in config:
         files["truth"] = "<results>/comparison/truth.tsv"

@@ -25,24 +25,18 @@ rule call_de:
 rule compare_branches:
     input:
         deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
-        deep_skipped=expand(
-            "<results>/deep/de/{contrast}.skipped.tsv", contrast=CONTRASTS
-        ),
+        deep_skipped=expand("<results>/deep/de/{contrast}.skipped.tsv", contrast=CONTRASTS),
         deep_clusters="<results>/deep/clusters.parquet",
         deep_cell_types="<results>/deep/cell_types.parquet",
         manual_de=expand("<results>/manual/de/{contrast}.parquet", contrast=CONTRASTS),
-        manual_skipped=expand(
-            "<results>/manual/de/{contrast}.skipped.tsv", contrast=CONTRASTS
-        ),
+        manual_skipped=expand("<results>/manual/de/{contrast}.skipped.tsv", contrast=CONTRASTS),
         manual_clusters="<results>/manual/clusters.parquet",
         manual_cell_types="<results>/manual/cell_types.parquet",
     output:
         summary="<results>/comparison/summary.tsv",
         skipped="<results>/comparison/skipped.tsv",
         labels="<results>/comparison/labels.tsv",
-        genes=expand(
-            "<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS
-        ),
+        genes=expand("<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS),
     log:
         "<logs>/compare_branches/compare_branches.log",
     benchmark:

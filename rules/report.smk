@@ -18,9 +18,7 @@ rule report:
         summary="<results>/comparison/summary.tsv",
         skipped="<results>/comparison/skipped.tsv",
         labels="<results>/comparison/labels.tsv",
-        genes=expand(
-            "<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS
-        ),
+        genes=expand("<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS),
         training="<results>/deep/training.json",
         versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),
     output:

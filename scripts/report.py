@@ -16,6 +16,8 @@ from latere.job import start
 from latere.tables import read_by_cell
 
 BRANCHES = ("deep", "manual")
+# Rows of the truth tables that add up the others (compare_truth.py).
+EVERY_RUN, POOLED = "every run", "cell types, pooled"
 CATEGORIES = ("neither", "deep only", "manual only", "both")
 # Genes called by no branch, drawn in one scatter: enough to show the cloud, few enough to load.
 NEITHER_SHOWN = 1500
@@ -437,6 +439,8 @@ def collect_results(files, params) -> dict:
         "labels": records(read_table(files.labels))[0],
         "truth": records(read_table(files.truth)) if files.get("truth") else None,
         "truth_de": records(read_table(files.truth_de)) if files.get("truth_de") else None,
+        "every_run": EVERY_RUN,
+        "pooled": POOLED,
         "n_top": TOP_GENES,
         "top": {
             branch: [

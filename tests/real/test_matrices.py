@@ -13,7 +13,7 @@ def run_study(folder, config, rows, snakemake, *targets):
     """Write configuration and sheet into a copy of the project and run it."""
     pd.DataFrame(rows).to_csv(folder / "samples.tsv", sep="\t", index=False)
     (folder / "study.yaml").write_text(yaml.safe_dump(config | {"samples": "samples.tsv"}))
-    result = snakemake(folder, "--cores", 2, "--configfile", "study.yaml", *targets)
+    result = snakemake(folder, "--cores", 2, "--configfile", "study.yaml", "--", *targets)
     assert result.returncode == 0, result.stderr[-5000:]
     return folder / "results" / config["study"]
 

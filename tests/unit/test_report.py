@@ -12,6 +12,8 @@ import pytest
 from scipy import sparse
 from snakemake.iocontainers import InputFiles
 
+import compare_truth
+import report
 from compare_branches import SKIPPED, SUMMARY, compare_contrast, compare_labels
 from report import (
     build_page,
@@ -196,7 +198,7 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
             "truth",
             pd.DataFrame(
                 {
-                    "run": [*runs, "every run"],
+                    "run": [*runs, report.EVERY_RUN],
                     "true_cells": 200,
                     "called": 190,
                     "called_empty": 1,
@@ -227,11 +229,15 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
                     "spearman": 0.8,
                 }
                 for branch, called in (("deep", 60), ("manual", 0))
-                for group in ("all", "T cell")
+                for group in ("all", "T cell", report.POOLED)
             ),
         )
     params = SimpleNamespace(config=config, runs=runs, samples=samples, sequenced=[])
     return InputFiles(fromdict=files), params
+
+
+def test_summary_rows_have_the_names_that_compare_truth_gives():
+    assert (report.EVERY_RUN, report.POOLED) == (compare_truth.EVERY_RUN, compare_truth.POOLED)
 
 
 def test_natural_order_counts():
@@ -292,6 +298,7 @@ def test_page_tells_what_was_found(page):
     assert "0123abc" in page
     assert "markers markers.tsv" in page
     assert "trained on those same cells" in page
+    assert "60 genes called, 10.0 % of them falsely" in page
     assert "NaN" not in re.search(r'type="application/json">(.*?)</script>', page, re.S)[1]
 
 

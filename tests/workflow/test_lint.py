@@ -127,3 +127,23 @@ def test_no_path_of_one_machine():
             if places.search(line):
                 named.append(f"{path.relative_to(ROOT)}:{number}")
     assert named == []
+
+
+def rules():
+    """Text of each rule of rules/*.smk, by its name."""
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    parts = re.split(r"^rule (\w+):$", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize("name", rules())
+def test_rule_runs_the_script_of_its_name(name):
+    rule = rules()[name]
+    assert re.findall(r'"\.\./scripts/(\w+)\.(?:py|R)"', rule) == [name]
+    for part in ("output", "log", "benchmark", "conda"):
+        assert f"\n    {part}:\n" in rule
+
+
+def test_script_has_a_rule():
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert scripts == set(rules())
