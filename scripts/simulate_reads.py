@@ -21,6 +21,7 @@ TAIL = 60  # bases of poly(A) at the end of a transcript
 UNSPLICED = 0.08  # unspliced molecules for each one of a gene with introns
 # Molecules from anywhere in the genome; from outside it, with a barcode that no bead carries.
 GENOMIC, FOREIGN = 0.02, 0.03
+EMPTY_SHAPE = 4  # of the gamma distribution of ambient RNA over empty droplets: they vary by half
 # How far from the end of its transcript a cDNA read begins: 60 bases and a gamma distribution.
 MIN_DISTANCE, DISTANCE_SHAPE, DISTANCE_SCALE = 60, 2.2, 85
 # Binned Illumina qualities, and how often a base of each is wrong, relative to their mean.
@@ -129,7 +130,7 @@ def simulate_molecules(
     droplet = np.repeat(counts.row, counts.data)
     gene = np.repeat(counts.col, counts.data)
     # Droplets differ in how much of it they caught.
-    caught = rng.poisson(ambient * rng.gamma(8, 1 / 8, n_empty))
+    caught = rng.poisson(ambient * rng.gamma(EMPTY_SHAPE, 1 / EMPTY_SHAPE, n_empty))
     droplet = np.concatenate([droplet, counts.shape[0] + np.repeat(np.arange(n_empty), caught)])
     gene = np.concatenate([gene, rng.choice(soup.size, caught.sum(), p=soup)])
     spliced = pd.DataFrame({"droplet": droplet, "gene": gene, "kind": "transcript"})

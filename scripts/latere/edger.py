@@ -1,18 +1,37 @@
 """edgeR (Robinson 2010; Chen 2016) through rpy2: plain matrices in, plain tables out."""
 
+import os
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
 
-def _matrix(values: np.ndarray):
-    """A numpy matrix as an R matrix of doubles."""
+@cache
+def _r():
+    """R, started with the environment of child processes as it was.
+
+    rpy2 puts the folders of R's libraries into LD_LIBRARY_PATH, where another Python than the
+    distribution's would find a foreign libpython.
+    """
+    before = os.environ.get("LD_LIBRARY_PATH")
     from rpy2 import robjects
 
-    flat = robjects.FloatVector(np.asarray(values, dtype=float).ravel(order="F"))
-    return robjects.r.matrix(flat, nrow=values.shape[0])
+    if before is None:
+        os.environ.pop("LD_LIBRARY_PATH", None)
+    else:
+        os.environ["LD_LIBRARY_PATH"] = before
+    return robjects
+
+
+def _matrix(values: np.ndarray):
+    """A numpy matrix as an R matrix of doubles."""
+    flat = _r().FloatVector(np.asarray(values, dtype=float).ravel(order="F"))
+    return _r().r.matrix(flat, nrow=values.shape[0])
 
 
 def _package(name: str):
+    _r()
     from rpy2.robjects.packages import importr
 
     return importr(name)

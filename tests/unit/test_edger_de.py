@@ -1,5 +1,7 @@
 """edgeR through rpy2 equals an independent R script, and finds what was planted."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,3 +31,9 @@ def test_finds_what_was_planted(cells, design):
     planted = table[table["gene_name"].isin(PLANTED)]
     assert planted["log2fc"].between(1.5, 2.3).all()
     assert (planted["mean_case"] > planted["mean_control"]).all()
+
+
+def test_child_processes_keep_their_libraries(cells, design):
+    before = os.environ.get("LD_LIBRARY_PATH")
+    pseudobulk(cells, {"all": np.ones(cells.n_obs, bool)}, design, 10)
+    assert os.environ.get("LD_LIBRARY_PATH") == before

@@ -24,6 +24,7 @@ UNPINNED = {"pip", "pyarrow"}
 CARRIED_BY = {
     "h5py": {"anndata"},
     "igraph": {"python-igraph"},
+    "lightning": {"scvi-tools"},
     "numpy": {"anndata", "pandas"},
     "scipy": {"anndata", "scikit-learn"},
     "scvi": {"scvi-tools"},
