@@ -26,7 +26,6 @@ pathvars:
 
 wildcard_constraints:
     run=NAME,
-    sample=NAME,
     contrast=NAME,
     branch="deep|manual",
 

@@ -17,6 +17,7 @@ rule merge_cells:
     params:
         limits=config["cells"],
         samples=STUDY.samples,
+        runs={run.name: run.sample for run in STUDY.runs.values()},
     script:
         "../scripts/merge_cells.py"
 

@@ -68,7 +68,7 @@ CHEMISTRIES = Path(workflow.basedir) / "config" / "chemistries.tsv"
 
 def local_copy(path):
     """Where a file lies that the configuration names by path or by URL."""
-    return f"<resources>/downloads/{Path(path).name}" if study.URL.match(path) else path
+    return f"<resources>/downloads/{study.url_name(path)}" if study.URL.match(path) else path
 
 
 def get_url(wildcards):
@@ -77,7 +77,7 @@ def get_url(wildcards):
         *config.get("reference", {}).values(),
         config["annotation"]["celltypist_model"],
     ]
-    urls = {Path(path).name: path for path in paths if path and study.URL.match(path)}
+    urls = {study.url_name(path): path for path in paths if path and study.URL.match(path)}
     return urls[wildcards.name]
 
 

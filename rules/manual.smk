@@ -5,8 +5,7 @@ rule log_pca:
     input:
         "<results>/cells/cells.h5ad",
     output:
-        embedding="<results>/manual/embedding.parquet",
-        variance="<results>/manual/variance.tsv",
+        "<results>/manual/embedding.parquet",
     log:
         "<logs>/log_pca.log",
     benchmark:

@@ -4,7 +4,7 @@
 rule starsolo:
     input:
         reads=get_reads,
-        roles="<results>/reads/{run}.roles.json",
+        roles="<results>/roles/{run}.json",
         index="<results>/reference/star_index",
         whitelist=get_whitelist,
     output:

@@ -27,9 +27,6 @@ rule fasterq_dump:
         "<logs>/fasterq_dump/{run}.log",
     benchmark:
         "<benchmarks>/fasterq_dump/{run}.tsv"
-    wildcard_constraints:
-        # Not the file beside it, `{run}.roles.json`.
-        run="|".join(SEQUENCED_RUNS),
     conda:
         "../envs/sra.yaml"
     threads: 6
@@ -42,7 +39,7 @@ rule assign_roles:
         reads=get_reads,
         whitelist=get_whitelist,
     output:
-        "<results>/reads/{run}.roles.json",
+        "<results>/roles/{run}.json",
     log:
         "<logs>/assign_roles/{run}.log",
     benchmark:
@@ -59,7 +56,7 @@ rule assign_roles:
 rule fastqc:
     input:
         reads=get_reads,
-        roles="<results>/reads/{run}.roles.json",
+        roles="<results>/roles/{run}.json",
     output:
         zip="<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
         html="<results>/read_qc/fastqc/{run}_{role}_fastqc.html",

@@ -1,10 +1,13 @@
 """Cell types: by the CellTypist model that the user named, else by marker genes.
 
 Each cell gets a label of its own; the label of most cells in a cluster of the branch is then
-given to the whole cluster, as CellTypist does with majority voting (Dominguez Conde 2022).
+given to the whole cluster, as CellTypist does with majority voting (Dominguez Conde 2022). The
+confidence of a cell is what speaks for the type it was given: the model's probability, or the
+marker score.
 """
 
 import hashlib
+import logging
 from pathlib import Path
 
 import anndata as ad
@@ -13,15 +16,14 @@ import pandas as pd
 
 from latere.errors import StudyError
 from latere.job import start
-from latere.tables import log_normalise, read_by_cell
+from latere.tables import UNKNOWN, log_normalise, read_by_cell
 
-UNKNOWN = "unknown"
 # CellTypist makes the genes of its model dense; so many cells at a time bound its memory.
 CHUNK = 10_000
 
 
 def predict(normal: ad.AnnData, model_path: str) -> pd.DataFrame:
-    """Label each cell by a CellTypist model.
+    """Probability of each type of a CellTypist model.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def predict(normal: ad.AnnData, model_path: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        By cell: label, and confidence (probability of that label by itself, 0 to 1).
+        Cell x type, 0 to 1; each type by itself, so that a row need not sum to 1.
 
     Raises
     ------
@@ -44,27 +46,23 @@ def predict(normal: ad.AnnData, model_path: str) -> pd.DataFrame:
     import celltypist
 
     model = celltypist.models.Model.load(str(Path(model_path).resolve()))
-    shared = np.isin(model.features, normal.var_names).sum()
-    if shared == 0:
+    if not np.isin(model.features, normal.var_names).any():
         raise StudyError(
             model_path,
             f"none of the model's {len(model.features)} genes is in the data",
             "Check that both name genes alike (symbols), or leave the model out for markers.",
         )
-    tables = []
-    for first in range(0, normal.n_obs, CHUNK):
-        part = celltypist.annotate(normal[first : first + CHUNK].copy(), model=model)
-        labels = part.predicted_labels["predicted_labels"].astype(str)
-        best = part.probability_matrix.max(axis=1)
-        tables.append(pd.DataFrame({"label": labels, "confidence": best}))
-    return pd.concat(tables)
+    return pd.concat(
+        celltypist.annotate(normal[first : first + CHUNK].copy(), model=model).probability_matrix
+        for first in range(0, normal.n_obs, CHUNK)
+    )
 
 
 def score_markers(normal: ad.AnnData, markers: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Label each cell by its best marker score.
+    """Score of each type by its marker genes.
 
-    The score of a type is the mean of its markers less the mean of random genes of similar
-    expression (scanpy's `score_genes`, after Tirosh et al. 2016).
+    The score is the mean of the markers less the mean of random genes of similar expression
+    (scanpy's `score_genes`, after Tirosh et al. 2016).
 
     Parameters
     ----------
@@ -78,23 +76,50 @@ def score_markers(normal: ad.AnnData, markers: pd.DataFrame, seed: int) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        By cell: label, `unknown` where no score is above 0; confidence, by how much the best
-        score leads the next (log-normalised counts).
+        Cell x type, in log-normalised counts; types that cannot be scored are left out.
     """
     import scanpy as sc
 
-    scores = {}
+    scores = pd.DataFrame(index=normal.obs_names)
     for cell_type, genes in markers.groupby("cell_type", sort=False)["gene_name"]:
         present = [gene for gene in genes if gene in normal.var_names]
-        if present:
+        if not present:
+            logging.warning("%s: none of its markers is in the data", cell_type)
+            continue
+        try:
             sc.tl.score_genes(normal, present, score_name="_score", random_state=seed)
-            scores[cell_type] = normal.obs.pop("_score").to_numpy()
-    if not scores:
-        return pd.DataFrame({"label": UNKNOWN, "confidence": np.nan}, index=normal.obs_names)
-    table = pd.DataFrame(scores, index=normal.obs_names)
-    ranked = np.sort(np.column_stack([table.to_numpy(), np.zeros(len(table))]), axis=1)
-    label = table.idxmax(axis=1).where(table.max(axis=1) > 0, UNKNOWN)
-    return pd.DataFrame({"label": label, "confidence": ranked[:, -1] - ranked[:, -2]})
+        except RuntimeError as error:  # all genes of that expression are its markers
+            logging.warning("%s: cannot be scored (%s)", cell_type, error)
+            continue
+        scores[cell_type] = normal.obs.pop("_score").to_numpy()
+    return scores
+
+
+def own_labels(evidence: pd.DataFrame, least: float) -> pd.Series:
+    """The type that most speaks for each cell.
+
+    Parameters
+    ----------
+    evidence
+        Cell x type.
+    least
+        Evidence that a type must pass; a cell without such a type is `unknown`.
+
+    Returns
+    -------
+    pandas.Series
+        Type by cell.
+    """
+    if evidence.shape[1] == 0:
+        return pd.Series(UNKNOWN, index=evidence.index)
+    return evidence.idxmax(axis=1).where(evidence.max(axis=1) > least, UNKNOWN)
+
+
+def evidence_of(evidence: pd.DataFrame, types: pd.Series) -> np.ndarray:
+    """What speaks for the type that a cell was given; NaN for `unknown`."""
+    column = evidence.columns.get_indexer(types)
+    values = evidence.to_numpy()[np.arange(len(types)), column] if evidence.shape[1] else np.nan
+    return np.where(column >= 0, values, np.nan)
 
 
 def vote(labels: pd.Series, clusters: pd.Series) -> pd.Series:
@@ -129,18 +154,16 @@ def main(snakemake):
     if model := snakemake.input.get("model"):
         checksum = hashlib.sha256(Path(model).read_bytes()).hexdigest()
         source = f"CellTypist {Path(model).name} sha256:{checksum[:12]}"
-        table = predict(normal, model)
+        evidence, least = predict(normal, model), -np.inf
     else:
         source = f"markers {Path(snakemake.input.markers).name}"
         markers = pd.read_csv(snakemake.input.markers, sep="\t", comment="#")
-        table = score_markers(normal, markers, snakemake.params.seed)
-    table["cell_type"] = vote(table["label"], clusters)
-    table["source"] = source
-    log.info("%s", table["cell_type"].value_counts().to_string())
-    table = table.rename_axis("cell").reset_index()
-    table[["cell", "cell_type", "confidence", "source"]].to_parquet(
-        snakemake.output[0], index=False
-    )
+        evidence, least = score_markers(normal, markers, snakemake.params.seed), 0
+    types = vote(own_labels(evidence, least), clusters)
+    log.info("%s", types.value_counts().to_string())
+    table = pd.DataFrame({"cell_type": types, "confidence": evidence_of(evidence, types)})
+    table = table.assign(source=source).rename_axis("cell").reset_index()
+    table.to_parquet(snakemake.output[0], index=False)
 
 
 if __name__ == "__main__":

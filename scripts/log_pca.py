@@ -1,7 +1,6 @@
 """Embedding of the manual branch: counts to 10,000, log1p, PCA on highly variable genes."""
 
 import anndata as ad
-import pandas as pd
 
 from latere.job import start
 from latere.tables import embedding_table, log_normalise
@@ -38,11 +37,9 @@ def main(snakemake):
     cells = ad.read_h5ad(snakemake.input[0])
     result = log_pca(cells, snakemake.params.n_components, snakemake.params.seed)
     embedding = embedding_table(result.obs_names, result.obsm["X_pca"])
-    embedding.to_parquet(snakemake.output.embedding, index=False)
+    embedding.to_parquet(snakemake.output[0], index=False)
     ratio = result.uns["pca"]["variance_ratio"]
     log.info("%d components explain %.1f %% of the variance", len(ratio), 100 * ratio.sum())
-    variance = pd.DataFrame({"component": range(1, len(ratio) + 1), "variance_ratio": ratio})
-    variance.to_csv(snakemake.output.variance, sep="\t", index=False)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ two samples hold 10 counts each, and highly variable by scanpy's `seurat_v3` on 
 (Stuart et al. 2019), sample by sample.
 """
 
-from pathlib import Path
+import logging
 
 import anndata as ad
 import numpy as np
@@ -17,12 +17,54 @@ from latere.job import start
 
 MIN_COUNTS_TESTED = 10
 MIN_SAMPLES_TESTED = 2
+# The trend of `seurat_v3` is a local regression; a sample of fewer cells has too few levels of
+# expression for it, and the regression fails.
+MIN_CELLS_TREND = 100
+# Below this no neighbourhood, no held-out cells for early stopping: nothing to be learned.
+MIN_CELLS = 20
 
 
-def name_cells(counts: ad.AnnData, run: str) -> ad.AnnData:
-    """Give the cells of a run names that are unique over the study, `<run>_<barcode>`."""
-    counts.obs_names = [f"{run}_{barcode}" for barcode in counts.obs_names]
-    return counts
+def join_runs(runs: dict[str, ad.AnnData]) -> ad.AnnData:
+    """Join the counts of runs over the genes that all have.
+
+    Parameters
+    ----------
+    runs
+        Counts by run, `obs_names` barcodes, `var_names` gene ids, `gene_name` in `var`.
+
+    Returns
+    -------
+    anndata.AnnData
+        Cells named `<run>_<barcode>`; names of genes as the first run has them.
+
+    Raises
+    ------
+    StudyError
+        A run shares no gene with those before it, or two cells get one name.
+    """
+    shared = None
+    for run, counts in runs.items():
+        counts.obs_names = [f"{run}_{barcode}" for barcode in counts.obs_names]
+        before = shared
+        shared = counts.var_names if before is None else before[before.isin(counts.var_names)]
+        if len(shared) == 0:
+            raise StudyError(
+                f"run {run}",
+                f"shares none of its {counts.n_vars} genes with the runs before it, "
+                f"such as {', '.join(counts.var_names[:3])}",
+                "Count all runs against one annotation, or name their genes alike.",
+            )
+        if before is not None and len(shared) < len(before):
+            lost = len(before) - len(shared)
+            logging.warning("run %s lacks %d genes of the runs before it: left out", run, lost)
+    joined = ad.concat(runs.values(), join="inner", merge="first")
+    twice = joined.obs_names[joined.obs_names.duplicated()]
+    if len(twice):
+        raise StudyError(
+            "the sample sheet", f"two runs have a cell {twice[0]}", "Rename one of the runs."
+        )
+    joined.X = sp.csr_matrix(joined.X)
+    return joined
 
 
 def cell_figures(counts: ad.AnnData) -> pd.DataFrame:
@@ -37,17 +79,17 @@ def cell_figures(counts: ad.AnnData) -> pd.DataFrame:
     -------
     pandas.DataFrame
         By cell: n_counts (UMIs), n_genes (genes with a count) and percent_mt (percent of the
-        counts from genes whose name begins with MT-; 0 where there is no count).
+        counts from genes whose name begins with MT-; 0 where there is no count, NaN where the
+        study names no such gene).
     """
     mitochondrial = counts.var["gene_name"].str.upper().str.startswith("MT-").to_numpy()
-    totals = np.asarray(counts.X.sum(axis=1)).ravel()
-    share = np.asarray(counts.X[:, mitochondrial].sum(axis=1)).ravel()
+    totals = counts.X.sum(axis=1).A1
+    percent = 100 * counts.X[:, mitochondrial].sum(axis=1).A1 / np.maximum(totals, 1)
     return pd.DataFrame(
         {
             "n_counts": totals.astype(np.int64),
             "n_genes": counts.X.getnnz(axis=1).astype(np.int64),
-            "percent_mt": 100
-            * np.divide(share, totals, out=np.zeros_like(totals, float), where=totals > 0),
+            "percent_mt": percent if mitochondrial.any() else np.nan,
         },
         index=counts.obs_names,
     )
@@ -70,17 +112,30 @@ def failing(figures: pd.DataFrame, limits: dict) -> pd.DataFrame:
     )
 
 
-def summarise(obs: pd.DataFrame, fails: pd.DataFrame) -> pd.DataFrame:
-    """Cells called, failing and kept of each run, with medians of the kept cells."""
+def summarise(obs: pd.DataFrame, fails: pd.DataFrame, samples: dict[str, str]) -> pd.DataFrame:
+    """Cells called, failing and kept of each run, with medians of the kept cells.
+
+    Parameters
+    ----------
+    obs
+        By cell: run and the figures of `cell_figures`.
+    fails
+        As `failing` gives it.
+    samples
+        Sample by run; a run without a cell has its row too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a run.
+    """
     keep = ~fails.any(axis=1)
-    by_run = obs["run"].to_numpy()
-    table = fails.groupby(by_run, sort=False).sum()
-    table.insert(0, "called", fails.groupby(by_run, sort=False).size())
-    table["kept"] = keep.groupby(by_run, sort=False).sum()
-    kept = obs[keep].groupby("run", sort=False, observed=True)
-    for column in ("n_counts", "n_genes", "percent_mt"):
-        table[f"median_{column}"] = kept[column].median().round(2)
-    table.insert(0, "sample", obs.groupby("run", sort=False, observed=True)["sample"].first())
+    figures = ["n_counts", "n_genes", "percent_mt"]
+    called = fails.assign(called=True, kept=keep).groupby(obs["run"].to_numpy()).sum()
+    table = called.reindex(samples, fill_value=0)[["called", *fails, "kept"]]
+    medians = obs[keep].groupby("run", observed=True)[figures].median().round(2)
+    table = table.join(medians.add_prefix("median_"))
+    table.insert(0, "sample", pd.Series(samples))
     return table.rename_axis("run").reset_index()
 
 
@@ -107,7 +162,17 @@ def tested_genes(counts: sp.csr_matrix, samples: np.ndarray) -> np.ndarray:
 
 
 def highly_variable(cells: ad.AnnData, n_top: int) -> np.ndarray:
-    """The most variable of the tested genes; all of them where there are no more than asked.
+    """The most variable of the tested genes.
+
+    Ranked by the samples that have at least 100 cells; by all cells together where none has;
+    all tested genes where there are fewer than 100 cells, or no more genes than asked for.
+
+    Parameters
+    ----------
+    cells
+        Raw counts, (n_cells, n_genes), with `sample` in `obs` and `tested` in `var`.
+    n_top
+        Number of genes.
 
     Returns
     -------
@@ -117,44 +182,66 @@ def highly_variable(cells: ad.AnnData, n_top: int) -> np.ndarray:
     import scanpy as sc
 
     chosen = cells.var["tested"].to_numpy().copy()
-    if chosen.sum() > n_top:
-        figures = sc.pp.highly_variable_genes(
-            cells[:, chosen],
-            flavor="seurat_v3",
-            n_top_genes=n_top,
-            batch_key="sample",
-            inplace=False,
-        )
-        chosen[chosen] = figures["highly_variable"].to_numpy()
+    if chosen.sum() <= n_top or cells.n_obs < MIN_CELLS_TREND:
+        return chosen
+    sizes = cells.obs["sample"].astype(str).value_counts()
+    large = sizes.index[sizes >= MIN_CELLS_TREND]
+    logging.info("%d of %d samples are large enough to rank genes", len(large), len(sizes))
+    ranked = cells[cells.obs["sample"].isin(large).to_numpy() | (len(large) == 0), chosen]
+    figures = sc.pp.highly_variable_genes(
+        ranked.copy(),
+        flavor="seurat_v3",
+        n_top_genes=n_top,
+        batch_key="sample" if len(large) else None,
+        inplace=False,
+    )
+    chosen[chosen] = figures["highly_variable"].to_numpy()
     return chosen
+
+
+def check_enough(cells: ad.AnnData, qc: pd.DataFrame) -> None:
+    """Stop where there is nothing to analyse.
+
+    Raises
+    ------
+    StudyError
+        Too few cells passed the limits, or no gene can be tested.
+    """
+    mend = "See cells/qc.tsv in the log, and `cells` in the configuration."
+    if cells.n_obs < MIN_CELLS:
+        logging.error("%s", qc.to_string())
+        problem = f"{cells.n_obs} of {qc['called'].sum()} called cells pass the limits"
+        raise StudyError("the study", f"{problem}; at least {MIN_CELLS} are needed", mend)
+    if not cells.var["tested"].any():
+        problem = f"no gene has {MIN_COUNTS_TESTED} counts in {MIN_SAMPLES_TESTED} samples"
+        raise StudyError("the study", problem, "Add samples, or cells by wider limits.")
 
 
 def main(snakemake):
     log = start(snakemake)
-    runs = [name_cells(ad.read_h5ad(path), Path(path).stem) for path in snakemake.input]
-    shared = ad.concat(runs, join="inner", merge="same")
-    log.info("%d cells of %d runs, %d shared genes", shared.n_obs, len(runs), shared.n_vars)
-    shared.X = sp.csr_matrix(shared.X)
-    shared.obs = shared.obs.join(cell_figures(shared))
-    fails = failing(shared.obs, snakemake.params.limits)
-    qc = summarise(shared.obs, fails)
-    cells = shared[~fails.any(axis=1).to_numpy()].copy()
-    if cells.n_obs == 0:
-        raise StudyError(
-            "cells", "no cell passes the limits", "See the log and `cells` in the configuration."
-        )
-    for column in next(iter(snakemake.params.samples.values())):
-        values = {name: row[column] for name, row in snakemake.params.samples.items()}
-        cells.obs[column] = cells.obs["sample"].map(values)
-    cells.var["n_cells"] = cells.X.getnnz(axis=0)
-    cells.var["mean_counts"] = np.asarray(cells.X.mean(axis=0)).ravel()
+    samples, of_run = snakemake.params.samples, snakemake.params.runs
+    paths = zip(of_run, snakemake.input, strict=True)
+    cells = join_runs({run: ad.read_h5ad(path) for run, path in paths})
+    log.info("%d cells of %d runs, %d shared genes", cells.n_obs, len(of_run), cells.n_vars)
+    cells.obs = cells.obs.join(cell_figures(cells))
+    if cells.obs["percent_mt"].isna().any():
+        log.warning("no gene is named MT-...: max_percent_mt removes no cell")
+    fails = failing(cells.obs, snakemake.params.limits)
+    qc = summarise(cells.obs, fails, of_run)
+    cells = cells[~fails.any(axis=1).to_numpy()].copy()
     cells.var["tested"] = tested_genes(cells.X, cells.obs["sample"].to_numpy())
-    cells.var["highly_variable"] = highly_variable(
-        cells, snakemake.params.limits["n_highly_variable"]
-    )
+    check_enough(cells, qc)
+    for column in next(iter(samples.values())):
+        cells.obs[column] = cells.obs["sample"].map(
+            {name: samples[name][column] for name in samples}
+        )
+    cells.var["n_cells"] = cells.X.getnnz(axis=0)
+    cells.var["mean_counts"] = cells.X.mean(axis=0).A1
+    n_top = snakemake.params.limits["n_highly_variable"]
+    cells.var["highly_variable"] = highly_variable(cells, n_top)
     log.info("%d cells kept, %d genes tested", cells.n_obs, cells.var["tested"].sum())
     cells.write_h5ad(snakemake.output.cells, compression="gzip")
-    qc.to_csv(snakemake.output.qc, sep="\t", index=False)
+    qc.to_csv(snakemake.output.qc, sep="\t", index=False, na_rep="NA")
 
 
 if __name__ == "__main__":

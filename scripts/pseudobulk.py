@@ -12,8 +12,12 @@ import scipy.sparse as sp
 
 from latere.design import MIN_SAMPLES, design_matrix, is_estimable
 from latere.edger import filter_by_expr
+from latere.errors import StudyError
 from latere.job import start
-from latere.tables import read_by_cell
+from latere.tables import ALL, UNKNOWN, read_by_cell
+
+# edgeR shares information between genes: with fewer there is nothing to share.
+MIN_GENES = 10
 
 
 def sum_by_sample(
@@ -80,6 +84,35 @@ def covariates_of(samples: list[str], design: dict) -> list[list[str]]:
     return [list(column) for column in zip(*(values[name] for name in samples), strict=True)]
 
 
+def groups_of(cell_types: pd.Series) -> dict[str, np.ndarray]:
+    """All cells, and the cells of each type.
+
+    Parameters
+    ----------
+    cell_types
+        Type by cell; cells of unknown type are in `all` only.
+
+    Returns
+    -------
+    dict
+        Boolean (n_cells,) by group.
+
+    Raises
+    ------
+    StudyError
+        A type has the name of the group of all cells.
+    """
+    names = sorted(set(cell_types) - {UNKNOWN})
+    if ALL in names:
+        raise StudyError(
+            "the cell types",
+            f"a type is called '{ALL}', as the group of all cells is",
+            "Rename it in the marker table, or use another CellTypist model.",
+        )
+    groups = {ALL: np.ones(len(cell_types), dtype=bool)}
+    return groups | {name: (cell_types == name).to_numpy() for name in names}
+
+
 def pseudobulk(
     cells: ad.AnnData, groups: dict[str, np.ndarray], design: dict, min_cells: int
 ) -> tuple[ad.AnnData, pd.DataFrame]:
@@ -113,8 +146,13 @@ def pseudobulk(
             matrix = design_matrix(case, covariates_of(used, design))
             counts = sum_by_sample(cells.X[member], cell_samples[member], used)
             tested = filter_by_expr(counts.T, matrix)
-            if not tested.any():
-                reason = "no gene has enough counts in enough samples (filterByExpr)"
+            if tested.sum() < MIN_GENES:
+                reason = (
+                    f"{tested.sum()} genes have enough counts in enough samples (filterByExpr); "
+                    f"{MIN_GENES} are needed"
+                )
+            elif not counts[:, tested].any(axis=1).all():
+                reason = "a sample has no count of the genes to test"
         if reason:
             skipped.append((group, reason))
             continue
@@ -138,8 +176,7 @@ def main(snakemake):
     cells = ad.read_h5ad(snakemake.input.cells)
     cells = cells[:, cells.var["tested"].to_numpy()].copy()
     types = read_by_cell(snakemake.input.cell_types, cells.obs_names)["cell_type"].astype(str)
-    groups = {"all": np.ones(cells.n_obs, dtype=bool)}
-    groups |= {name: (types == name).to_numpy() for name in sorted(set(types))}
+    groups = groups_of(types)
     bulk, skipped = pseudobulk(cells, groups, snakemake.params.design, snakemake.params.min_cells)
     log.info("%d groups tested, %d skipped", bulk.obs["group"].nunique(), len(skipped))
     bulk.write_h5ad(snakemake.output.pseudobulk, compression="gzip")

@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 
 from latere.job import start
-from latere.tables import TEST_COLUMNS, read_by_cell
+from latere.tables import ALL, TEST_COLUMNS, read_by_cell
 
 # Pairs of posterior draws, a draw of each side: as many as scVI draws of one.
 N_PAIRS = 5000
+# scVI decodes all cells of a side before it draws from them; more cells than draws add memory,
+# not information.
+MAX_CELLS = N_PAIRS
 
 
 def expected_fdr(probability: np.ndarray) -> np.ndarray:
@@ -41,7 +44,32 @@ def expected_fdr(probability: np.ndarray) -> np.ndarray:
     return fdr
 
 
-def compare_group(model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData, delta: float):
+def some_cells(member: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Positions of the cells of a side, at random where there are more than are used.
+
+    Parameters
+    ----------
+    member
+        Which cells are on the side, boolean (n_cells,).
+    most
+        Greatest number of cells.
+    seed
+        Seed of the choice.
+
+    Returns
+    -------
+    numpy.ndarray
+        Positions in ascending order, at most `most`.
+    """
+    cells = np.flatnonzero(member)
+    if len(cells) <= most:
+        return cells
+    return np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
+
+
+def compare_group(
+    model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData, delta: float, seed: int
+) -> pd.DataFrame:
     """Test one group on the cells and genes that the pseudobulk table names.
 
     Parameters
@@ -56,6 +84,8 @@ def compare_group(model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData
         Rows of the group in the pseudobulk table: its samples and genes.
     delta
         Least absolute log2 fold change that counts as a change.
+    seed
+        Seed of the posterior draws, so that no group depends on the one before.
 
     Returns
     -------
@@ -64,6 +94,9 @@ def compare_group(model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData
         mean_control (decoded expression per 10,000), score and proba_de (posterior
         probability of a change), fdr (posterior expected FDR).
     """
+    import scvi
+
+    scvi.settings.seed = seed
     sides = {
         side: rows.obs["sample"][(rows.obs["side"] == side).to_numpy()].astype(str).tolist()
         for side in ("case", "control")
@@ -71,8 +104,8 @@ def compare_group(model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData
     cell_samples = cells.obs["sample"].astype(str)
     masks = {side: member & cell_samples.isin(names).to_numpy() for side, names in sides.items()}
     result = model.differential_expression(
-        idx1=masks["case"],
-        idx2=masks["control"],
+        idx1=some_cells(masks["case"], MAX_CELLS, seed),
+        idx2=some_cells(masks["control"], MAX_CELLS, seed),
         mode="change",
         delta=delta,
         batch_correction=True,
@@ -114,10 +147,10 @@ def main(snakemake):
     model = scvi.model.SCVI.load(snakemake.input.model, adata=cells, accelerator="cpu")
     tables = []
     for group in bulk.obs["group"].unique():
-        scvi.settings.seed = snakemake.params.seed  # so that no group depends on another
-        member = np.ones(cells.n_obs, dtype=bool) if group == "all" else (types == group).to_numpy()
+        member = np.ones(cells.n_obs, dtype=bool) if group == ALL else (types == group).to_numpy()
         rows = bulk[(bulk.obs["group"] == group).to_numpy()]
-        table = compare_group(model, cells, member, rows, snakemake.params.delta)
+        params = snakemake.params
+        table = compare_group(model, cells, member, rows, params.delta, params.seed)
         log.info("%s: %d genes tested", group, len(table))
         tables.append(table.assign(contrast=snakemake.wildcards.contrast, group=group))
     empty = pd.DataFrame(columns=[*TEST_COLUMNS, "proba_de"])

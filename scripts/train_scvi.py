@@ -70,8 +70,6 @@ def train(
         devices=1,
         early_stopping=True,
         check_val_every_n_epoch=1,
-        # A last mini-batch of one cell has no variance and ends the training.
-        datasplitter_kwargs={"drop_last": len(cells) % 128 == 1},
         callbacks=[Progress()],
         enable_progress_bar=False,
     )

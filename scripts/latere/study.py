@@ -2,7 +2,10 @@
 
 import csv
 import difflib
+import math
+import os
 import re
+import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,8 +40,6 @@ class Run:
         One tuple of lanes a mate, in the order of the sheet.
     matrix, subset
         Path of a count matrix, and ``obs_column=value`` of its cells.
-    spots
-        Number of spots, None where unknown.
     """
 
     name: str
@@ -48,7 +49,6 @@ class Run:
     fastq: tuple[tuple[str, ...], ...] = ()
     matrix: str = ""
     subset: str = ""
-    spots: int | None = None
 
     @property
     def from_reads(self) -> bool:
@@ -157,50 +157,72 @@ def check_config(config: Mapping, source: str, schema: dict) -> dict:
     StudyError
         Unknown, missing or mistyped keys.
     """
-    validator = jsonschema.Draft202012Validator(schema)
-    problems = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
-    _raise([StudyError(*_config_problem(error, source)) for error in problems])
+    _raise(_odd_values(config, source))
+    problems = sorted(_Validator(schema).iter_errors(config), key=lambda error: error.json_path)
+    _raise(told for problem in problems for told in _config_problems(problem, source))
     return fill_defaults(config, schema)
 
 
-def _config_problem(error: jsonschema.ValidationError, source: str) -> tuple[str, str, str]:
-    """Where, what and mend of a schema error, in words for a person."""
+# YAML knows more than JSON: a whole number written as 1.0 is a float to everything after.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def _odd_values(value, source: str, key: str = ""):
+    """Problems that a JSON schema cannot see: keys that are no text, numbers without end."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            path = f"{key}.{name}" if key else str(name)
+            if not isinstance(name, str):
+                mend = "Quote it, or rename it."
+                yield StudyError(f"{source}: key '{path}'", f"the key {name!r} is no text", mend)
+            yield from _odd_values(inner, source, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield StudyError(f"{source}: key '{key}'", f"{value} is no number", "Give a finite one.")
+
+
+def _config_problems(error: jsonschema.ValidationError, source: str):
+    """A schema error in words for a person; several for several unknown keys."""
     key = ".".join(map(str, error.absolute_path))
     where = f"{source}: key '{key}'" if key else source
-    known = list(error.schema.get("properties", {}))
-    if error.validator == "additionalProperties":
-        unknown = [name for name in error.instance if name not in known]
-        prefix = f"{key}." if key else ""
-        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
-        mend = f"Did you mean '{prefix}{close[0]}'?" if close else f"Known: {', '.join(known)}."
-        return source, f"unknown key '{prefix}{unknown[0]}'", mend
-    if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        text = known and error.schema["properties"][missing[0]]["description"]
-        return where, f"the key '{missing[0]}' is missing", f"Add it: {text}"
+    prefix = f"{key}." if key else ""
+    properties = error.schema.get("properties", {})
     described = error.schema.get("description", "").rstrip(".")
-    if error.validator == "type":
+    if error.validator == "additionalProperties":
+        for name in [name for name in error.instance if name not in properties]:
+            close = difflib.get_close_matches(name, properties, n=1)
+            known = f"Known: {', '.join(properties)}."
+            mend = f"Did you mean '{prefix}{close[0]}'?" if close else known
+            yield StudyError(source, f"unknown key '{prefix}{name}'", mend)
+    elif error.validator == "required":
+        # The schema tells each missing key by an error of its own.
+        name = re.match("'(.*)' is a required", error.message)[1]
+        mend = f"Add it: {properties[name]['description']}"
+        yield StudyError(where, f"the key '{name}' is missing", mend)
+    elif error.validator == "type":
         kinds = error.validator_value
         kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
-        found = type(error.instance).__name__
-        return (
-            where,
-            f"{error.instance!r} is of type {found}, not {kinds}",
-            f"{described}. Quote a name that looks like a number."
-            if kinds == "string"
-            else f"{described}.",
-        )
-    if error.validator == "pattern":
-        name = key or error.instance
+        problem = f"{error.instance!r} is of type {type(error.instance).__name__}, not {kinds}"
+        quote = " Quote a name that looks like a number." if kinds == "string" else ""
+        yield StudyError(where, problem, f"{described}.{quote}")
+    elif error.validator == "pattern":
         if "propertyNames" in error.absolute_schema_path:
-            where = f"{source}: key '{key}.{error.instance}'" if key else source
-            name = error.instance
-        return (
-            where,
-            f"{error.instance!r} has characters outside letters, digits, '.', '_' and '-'",
-            f"Rename {name}; a name begins with a letter or a digit.",
-        )
-    return where, error.message, f"{described}." if described else ""
+            where = f"{source}: key '{prefix}{error.instance}'"
+        yield StudyError(where, *_bad_name(error.instance))
+    else:
+        yield StudyError(where, error.message, f"{described}." if described else "")
+
+
+def _bad_name(name: str) -> tuple[str, str]:
+    """What is wrong with a name, and the mend."""
+    return (
+        f"{name!r} has characters outside letters, digits, '.', '_' and '-'",
+        "Rename it; a name begins with a letter or a digit.",
+    )
 
 
 def fill_defaults(value: Mapping, schema: dict) -> dict:
@@ -281,13 +303,7 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
                 StudyError(where, f"column '{column}' is written by the workflow", "Rename it.")
             )
         if not NAME.fullmatch(column):
-            errors.append(
-                StudyError(
-                    where,
-                    f"column {column!r} has characters outside letters, digits, '.', '_' and '-'",
-                    "Rename the column.",
-                )
-            )
+            errors.append(StudyError(f"{where}, column '{column}'", *_bad_name(column)))
         elif column not in reserved and _plain(column) in similar:
             mend = f"Did you mean '{similar[_plain(column)]}'?"
             errors.append(StudyError(where, f"unknown column '{column}'", mend))
@@ -310,20 +326,14 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
     for number, row in rows:
         for error in validator.iter_errors(row):
             if error.validator == "required":
-                missing = [name for name in ("run", "sample") if name not in row]
-                errors.append(StudyError(f"{path}, row {number}", f"'{missing[0]}' is empty"))
-            else:
-                column = str(error.path[0])
-                mend = error.schema.get("description", "")
-                where = f"{path}, row {number}, column '{column}'"
-                problem = f"{error.instance!r} is not valid"
-                if column in ("run", "sample"):
-                    problem = (
-                        f"{error.instance!r} has characters outside letters, digits, "
-                        "'.', '_' and '-'"
-                    )
-                    mend = "Rename it; a name begins with a letter or a digit."
-                errors.append(StudyError(where, problem, mend))
+                name = re.match("'(.*)' is a required", error.message)[1]
+                errors.append(StudyError(f"{path}, row {number}", f"'{name}' is empty", "Fill it."))
+                continue
+            column = str(error.path[0])
+            told = (f"{error.instance!r} is not valid", error.schema.get("description", ""))
+            if column in ("run", "sample"):
+                told = _bad_name(error.instance)
+            errors.append(StudyError(f"{path}, row {number}, column '{column}'", *told))
     first = {}
     for number, row in rows:
         name = row.get("run")
@@ -348,8 +358,7 @@ def to_run(row: Mapping[str, str]) -> Run:
         if column in row
     )
     text = {key: row.get(key, "") for key in ("chemistry", "sra", "matrix", "subset")}
-    spots = int(row["spots"]) if "spots" in row else None
-    return Run(row["run"], row["sample"], fastq=fastq, spots=spots, **text)
+    return Run(row["run"], row["sample"], fastq=fastq, **text)
 
 
 def check_sources(
@@ -372,7 +381,7 @@ def check_sources(
                 StudyError(where, found, "Fill one of: sra, fastq_1 with fastq_2, matrix.")
             )
             continue
-        if run.from_reads and run.chemistry not in chemistries:
+        if (run.from_reads or run.chemistry) and run.chemistry not in chemistries:
             problem = (
                 f"unknown chemistry '{run.chemistry}'" if run.chemistry else "has no chemistry"
             )
@@ -431,13 +440,19 @@ def check_files(
                     "Check the path; it is relative to the folder Snakemake works in.",
                 )
             )
-        sources = run.files if run.from_reads else [f"{run.matrix} {run.subset}".strip()]
-        for source in [*sources, *filter(None, [run.accession])]:
-            users[source].append(run.name)
-    for source, names in users.items():
-        if len(names) > 1:
-            problem = f"'{source}' is used {len(names)} times (run {', '.join(names)})"
-            errors.append(StudyError(sheet, problem, "Use every source once."))
+        for source in [*run.files, *filter(None, [run.accession])]:
+            users[os.path.realpath(source) if source in run.files else source].append(run)
+    for source, sharing in users.items():
+        # Parts of one matrix may be runs, if one column of its cells tells them apart.
+        parts = {run.subset.partition("=")[::2] for run in sharing}
+        columns = {column for column, _ in parts}
+        if len(sharing) > 1 and not (
+            len(columns) == 1 and "" not in columns and len(parts) == len(sharing)
+        ):
+            names = ", ".join(run.name for run in sharing)
+            problem = f"'{source}' is used {len(sharing)} times (run {names})"
+            mend = "Use every source once, or parts of a matrix by `subset` over one column."
+            errors.append(StudyError(sheet, problem, mend))
     return errors
 
 
@@ -562,18 +577,46 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
     if any(run.from_reads for run in study.runs.values()) and "reference" not in config:
         problem = "the key 'reference' is missing, and some runs start from reads"
         errors.append(StudyError(source, problem, "Add reference.fasta and reference.gtf."))
-    reference = config.get("reference", {})
-    paths = {f"reference.{key}": path for key, path in reference.items()}
-    paths["annotation.celltypist_model"] = config["annotation"]["celltypist_model"]
-    paths["annotation.markers"] = config["annotation"]["markers"]
-    for key, path in paths.items():
-        if not path or URL.match(path) or (made and path.startswith(made)):
-            continue
-        if not Path(path).is_file():
-            errors.append(
-                StudyError(f"{source}: key '{key}'", f"'{path}' does not exist", "Check the path.")
-            )
+    markers = config["annotation"]["markers"]
+    fetched = {f"reference.{key}": path for key, path in config.get("reference", {}).items()}
+    fetched["annotation.celltypist_model"] = config["annotation"]["celltypist_model"] or ""
+    names = defaultdict(list)
+    for key, path in fetched.items():
+        if URL.match(path):
+            names[url_name(path)].append(key)
+    for name, keys in names.items():
+        if len(keys) > 1:
+            problem = f"the URLs of {' and '.join(keys)} end alike, in '{name}'"
+            errors.append(StudyError(source, problem, "Download one of them; give its path."))
+    for key, path in [*fetched.items(), ("annotation.markers", markers)]:
+        where = f"{source}: key '{key}'"
+        if URL.match(path):
+            if path == markers:
+                errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
+        elif path and not (made and path.startswith(made)) and not Path(path).is_file():
+            errors.append(StudyError(where, f"'{path}' does not exist", "Check the path."))
+        elif path == markers:
+            errors += check_markers(path)
     return errors
+
+
+def url_name(url: str) -> str:
+    """Name of the file that a URL is downloaded to."""
+    return Path(urllib.parse.urlparse(url).path).name
+
+
+def check_markers(path: str) -> list[StudyError]:
+    """Problems of the columns of a marker table."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        return [StudyError(path, f"cannot be read as text ({error})", "Save it as a TSV.")]
+    header = next((line for line in lines if line and not line.startswith("#")), "").split("\t")
+    missing = [name for name in ("cell_type", "lineage", "gene_name") if name not in header]
+    if not missing:
+        return []
+    mend = "Give a TSV with cell_type, lineage and gene_name, as config/markers.tsv."
+    return [StudyError(path, f"the marker table has no column '{missing[0]}'", mend)]
 
 
 def _raise(errors) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+# The group of all cells, and the type of a cell that no label fits.
+ALL = "all"
+UNKNOWN = "unknown"
 # The columns of a fitted test that both branches give, in this order.
 TEST_COLUMNS = [
     "contrast",

@@ -88,7 +88,7 @@ def results(real, files, unmappable, copy_project, snakemake, tmp_path_factory):
 
 
 def roles(results, run):
-    return json.loads((results / "reads" / f"{run}.roles.json").read_text())
+    return json.loads((results / "roles" / f"{run}.json").read_text())
 
 
 def summary(results, run):
@@ -193,7 +193,7 @@ def test_bad_reads_are_refused_by_name(real, files, copy_project, snakemake, tmp
     }
     rows = [{"run": run, "sample": run, "chemistry": "10xv2", **sources[run]} for run in sources]
     write_study(folder, real, rows)
-    targets = [f"results/real/reads/{run}.roles.json" for run in sources]
+    targets = [f"results/real/roles/{run}.json" for run in sources]
     words = ["--configfile", "study.yaml", "--cores", "2", "--keep-going", "--", *targets]
     assert snakemake(folder, *words).returncode == 1
     for log, words in {

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from annotate_cells import by_symbol, predict, score_markers, vote
+from annotate_cells import by_symbol, evidence_of, own_labels, predict, score_markers, vote
 from cluster_cells import cluster
 from latere.errors import StudyError
 from latere.tables import embedding_table, log_normalise, read_by_cell
@@ -40,16 +40,28 @@ def test_markers(cells):
             "gene_name": [f"G{n}" for n in (*range(20, 25), *range(40, 45))],
         }
     )
-    table = score_markers(by_symbol(cells), markers, 0)
-    assert (table["label"] == cells.obs["kind"]).mean() > 0.9
-    assert (table["confidence"] >= 0).all()
+    scores = score_markers(by_symbol(cells), markers, 0)
+    labels = own_labels(scores, 0)
+    assert (labels == cells.obs["kind"]).mean() > 0.9
+    assert (evidence_of(scores, labels)[labels != "unknown"] > 0).all()
 
 
-def test_no_marker_in_the_data_is_unknown(cells):
-    table = score_markers(
-        by_symbol(cells), pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]}), 0
-    )
-    assert set(table["label"]) == {"unknown"}
+def test_types_without_a_score_are_left_out(cells):
+    markers = pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]})
+    scores = score_markers(by_symbol(cells), markers, 0)
+    labels = own_labels(scores, 0)
+    assert set(labels) == {"unknown"}
+    assert np.isnan(evidence_of(scores, labels)).all()
+    every = pd.DataFrame({"cell_type": "x", "gene_name": cells.var["gene_name"]})
+    assert score_markers(by_symbol(cells), every, 0).shape[1] == 0
+
+
+def test_confidence_is_that_of_the_type_given():
+    evidence = pd.DataFrame({"T": [0.9, 0.2], "B": [0.1, 0.6]}, index=["a", "b"])
+    assert own_labels(evidence, 0.5).tolist() == ["T", "B"]
+    given = pd.Series(["T", "T"], index=["a", "b"])
+    assert evidence_of(evidence, given).tolist() == [0.9, 0.2]
+    assert own_labels(evidence, 0.7).tolist() == ["T", "unknown"]
 
 
 def test_vote():
@@ -66,9 +78,10 @@ def test_celltypist_labels_and_refuses_other_genes(cells, tmp_path):
     normal.obs["kind"] = cells.obs["kind"].to_numpy()
     model = celltypist.train(normal, labels="kind", n_jobs=1, max_iter=50)
     model.write(str(tmp_path / "m.pkl"))
-    table = predict(normal, str(tmp_path / "m.pkl"))
-    assert (table["label"] == normal.obs["kind"]).mean() > 0.95
-    assert table["confidence"].between(0, 1).all()
+    probabilities = predict(normal, str(tmp_path / "m.pkl"))
+    assert (own_labels(probabilities, -np.inf) == normal.obs["kind"]).mean() > 0.95
+    assert probabilities.index.equals(normal.obs_names)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all().all()
     other = normal.copy()
     other.var_names = [f"other{number}" for number in range(other.n_vars)]
     with pytest.raises(StudyError, match="none of the model's"):

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from pseudobulk import ask, pseudobulk, sum_by_sample
+from latere.errors import StudyError
+from pseudobulk import ask, groups_of, pseudobulk, sum_by_sample
 
 
-def groups_of(cells):
+def all_and_x(cells):
     kind = cells.obs["kind"].to_numpy()
     return {"all": np.ones(cells.n_obs, bool), "x": kind == "x"}
 
@@ -19,12 +21,12 @@ def test_sums_equal_a_plain_sum(cells):
 
 
 def test_rows_and_genes(cells, design):
-    bulk, skipped = pseudobulk(cells, groups_of(cells), design, min_cells=10)
+    bulk, skipped = pseudobulk(cells, all_and_x(cells), design, min_cells=10)
     assert skipped.empty
     assert bulk.obs["group"].tolist() == ["all"] * 6 + ["x"] * 6
     assert bulk.obs["sample"].tolist()[:6] == ["l1", "l2", "l3", "h1", "h2", "h3"]
     assert bulk.obs["n_cells"].tolist() == [60] * 6 + [30] * 6
-    assert bulk.X.sum() == cells.X.sum() + cells.X[groups_of(cells)["x"]].sum()
+    assert bulk.X.sum() == cells.X.sum() + cells.X[all_and_x(cells)["x"]].sum()
     assert not bulk.layers["tested"][:, -1].any()  # the gene without a count
     assert (bulk.layers["tested"][0] == bulk.layers["tested"][5]).all()
 
@@ -49,3 +51,21 @@ def test_confounded_covariate_is_told():
     n_cells = pd.Series(dict.fromkeys("abcd", 20))
     assert "covariates" in ask(n_cells, design, 10)[1]
     assert ask(pd.Series(dict.fromkeys("abcde", 20)), design, 10)[1] == ""
+
+
+def test_groups_are_all_and_each_type():
+    groups = groups_of(pd.Series(["x", "unknown", "y", "x"]))
+    assert list(groups) == ["all", "x", "y"]
+    assert groups["all"].tolist() == [True] * 4
+    assert groups["x"].tolist() == [True, False, False, True]
+
+
+def test_a_type_called_all_is_refused():
+    with pytest.raises(StudyError, match="a type is called 'all'"):
+        groups_of(pd.Series(["x", "all"]))
+
+
+def test_few_genes_are_no_test(cells, design):
+    bulk, skipped = pseudobulk(cells[:, :5].copy(), all_and_x(cells), design, 10)
+    assert bulk.n_obs == 0
+    assert skipped["reason"].str.startswith("5 genes have enough counts").all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pseudobulk import pseudobulk
-from scvi_de import compare_group, expected_fdr
+from scvi_de import compare_group, expected_fdr, some_cells
 from train_scvi import describe, train
 
 
@@ -49,8 +49,7 @@ def test_table_and_fdr_equal_scvi(cells, model, design):
 
     bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, design, 10)
     bulk.layers["tested"][:] = 1  # all genes, as scVI's own column counts them
-    scvi.settings.seed = 1
-    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25)
+    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25, 1)
     table = table.set_index("gene_id")
     scvi.settings.seed = 1
     case = cells.obs["sample"].str.startswith("l").to_numpy()
@@ -73,7 +72,7 @@ def test_table_and_fdr_equal_scvi(cells, model, design):
 
 def test_planted_genes_go_up(cells, model, design):
     bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, design, 10)
-    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25)
+    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25, 1)
     assert set(table["gene_id"]) == set(bulk.var_names[bulk.layers["tested"][0].astype(bool)])
     planted = table["gene_name"].isin([f"G{number}" for number in range(12)])
     assert table.loc[planted, "log2fc"].mean() > table.loc[~planted, "log2fc"].mean() + 0.5
@@ -82,9 +81,26 @@ def test_planted_genes_go_up(cells, model, design):
 def test_sides_may_differ_in_samples(cells, model, design):
     fewer = {"case": design["case"], "control": {name: [] for name in ("h1", "h2")}}
     bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, fewer, 10)
-    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25)
+    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25, 1)
     assert len(table) == bulk.layers["tested"][0].sum()
     assert table["fdr"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("n_cells", [20, 129])
+def test_few_cells_train(cells, n_cells):
+    """Where a mini-batch of one cell would be left over, scvi-tools validates on it."""
+    part = cells[:: cells.n_obs // n_cells][:n_cells, cells.var["tested"].to_numpy()].copy()
+    model = train(part, n_latent=2, n_hidden=8, n_layers=1, max_epochs=2, seed=1, threads=1)
+    assert part.n_obs == n_cells
+    assert describe(model, 1.0, 1)["epochs"] == 2
+
+
+def test_no_more_cells_than_draws():
+    member = np.arange(100) % 2 == 0
+    chosen = some_cells(member, 10, 1)
+    assert len(set(chosen)) == 10 and member[chosen].all()
+    np.testing.assert_array_equal(chosen, some_cells(member, 10, 1))
+    np.testing.assert_array_equal(some_cells(member, 50, 1), np.flatnonzero(member))
 
 
 def test_expected_fdr():

@@ -108,7 +108,56 @@ CASES = {
         ["row 2", "has 2 sources (sra, matrix)"],
     ),
     "no source": (base(), sheet(rows(matrix="")), ["row 2", "has no source"]),
-    "source used twice": (base(), sheet(rows(matrix="m2.h5ad")), ["'m2.h5ad' is used 2 times"]),
+    "source used twice": (
+        base(),
+        sheet(rows(matrix="./m2.h5ad")),
+        ["m2.h5ad' is used 2 times (run r1, r2)"],
+    ),
+    "part and whole of a matrix": (
+        base(),
+        sheet(rows(matrix="m2.h5ad", subset="patient=p1")),
+        ["m2.h5ad' is used 2 times (run r1, r2)", "`subset`"],
+    ),
+    "key is no text": (
+        base() | {"contrasts": {1: base()["contrasts"]["c"]}},
+        sheet(rows()),
+        ["'contrasts.1'", "the key 1 is no text", "Quote it"],
+    ),
+    "number without end": (
+        base() | {"deep": {"delta": float("nan")}},
+        sheet(rows()),
+        ["'deep.delta'", "nan is no number"],
+    ),
+    "whole number as a float": (
+        base() | {"seed": 1.0},
+        sheet(rows()),
+        ["'seed'", "1.0 is of type"],
+    ),
+    "line break in a name": (base() | {"study": "a\n"}, sheet(rows()), ["'study'", "characters"]),
+    "chemistry of a matrix": (
+        base(),
+        sheet(rows(chemistry="10x")),
+        ["row 2", "unknown chemistry '10x'"],
+    ),
+    "empty run": (base(), sheet(rows(run="")), ["row 2", "'run' is empty"]),
+    "markers by URL": (
+        base() | {"annotation": {"markers": "https://example.org/m.tsv"}},
+        sheet(rows()),
+        ["'annotation.markers'", "must be a file"],
+    ),
+    "markers without their columns": (
+        base() | {"annotation": {"markers": "samples.tsv"}},
+        sheet(rows()),
+        ["samples.tsv", "no column 'cell_type'"],
+    ),
+    "URLs that end alike": (
+        base()
+        | {
+            "reference": {key: f"https://example.org/{key}/file.gz?x=1" for key in ("fasta", "gtf")}
+        },
+        sheet(rows()),
+        ["reference.fasta and reference.gtf end alike, in 'file.gz'"],
+    ),
     "sample columns disagree": (
         base(),
         sheet(rows(sample="s3")),
@@ -194,4 +243,19 @@ def test_message(case, dry_run):
 def test_valid_input_passes(dry_run):
     """The base of all cases is valid, so each case fails for its own reason."""
     result = dry_run(base(), sheet(rows()))
+    assert result.returncode == 0, result.stderr
+
+
+def test_several_problems_are_told_at_once(dry_run):
+    result = dry_run(base() | {"sed": 1, "xyz": 2}, sheet(rows()))
+    said = result.stdout + result.stderr
+    assert "'sed'" in said and "'xyz'" in said
+    result = dry_run(base(), sheet(rows(run="", sample="")))
+    said = result.stdout + result.stderr
+    assert "'run' is empty" in said and "'sample' is empty" in said
+
+
+def test_parts_of_one_matrix_are_runs(dry_run):
+    parts = [row | {"matrix": "m1.h5ad", "subset": f"part={n}"} for n, row in enumerate(rows())]
+    result = dry_run(base(), sheet(parts))
     assert result.returncode == 0, result.stderr
