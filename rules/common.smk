@@ -4,6 +4,8 @@ from pathlib import Path
 
 from latere.chemistry import read_chemistry
 from latere.errors import StudyError
+from snakemake import __version__ as SNAKEMAKE
+
 from latere import study
 
 try:

@@ -34,5 +34,6 @@ rule report:
         runs=describe_sources(),
         samples=STUDY.samples,
         sequenced=SEQUENCED_RUNS,
+        snakemake=SNAKEMAKE,
     script:
         "../scripts/report.py"

@@ -471,7 +471,10 @@ def build_page(files, params, commit: str) -> str:
     return render(
         Path(files.template),
         **context,
-        versions=read_versions(files.versions),
+        versions=[
+            {"tool": "Snakemake", "version": params.snakemake},
+            *read_versions(files.versions),
+        ],
         checksums=[{"file": path, "sha256": checksum(path)} for path in files.sources],
         commit=commit,
         data={

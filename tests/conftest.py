@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
+
+
+def pytest_runtest_setup(item):
+    """On the conda way a test that calls a tool itself may not find it: it is in a rule's own."""
+    needed = [name for mark in item.iter_markers("tools") for name in mark.args]
+    lost = [name for name in needed if not shutil.which(name) and not find_spec(name)]
+    if lost and os.environ.get("LATERE_SDM"):
+        pytest.skip(f"with conda, {', '.join(lost)} are in the environments of rules only")
 
 
 @pytest.fixture(scope="session")
@@ -71,14 +80,16 @@ def assert_equals_r(tmp_path):
     """Hold a table of the manual branch against an R script that shares none of its code."""
 
     def check(table, counts, design):
-        """By gene: the table; counts (genes x samples, as a frame); and the design matrix."""
+        """By gene: the table; counts of all genes (genes x samples); and the design matrix."""
         counts.to_csv(tmp_path / "counts.tsv", sep="\t")
         pd.DataFrame(design).to_csv(tmp_path / "design.tsv", sep="\t", index=False)
         script = ROOT / "tests/edger.R"
         files = ["counts.tsv", "design.tsv", "result.tsv"]
         subprocess.run(["Rscript", script, *files], cwd=tmp_path, check=True)
         by_r = pd.read_csv(tmp_path / "result.tsv", sep="\t", index_col=0)
-        table = table.set_index("gene_id").loc[by_r.index]
+        table = table.set_index("gene_id")
+        assert set(table.index) == set(by_r.index)  # what filterByExpr keeps
+        table = table.loc[by_r.index]
         columns = {"log2fc": "logFC", "pvalue": "PValue", "fdr": "FDR", "f": "F"}
         for ours, theirs in (columns | {"mean_case": "mean_case"}).items():
             np.testing.assert_allclose(table[ours], by_r[theirs], rtol=1e-6, atol=1e-12)

@@ -5,6 +5,7 @@ args <- commandArgs(trailingOnly = TRUE)
 counts <- as.matrix(read.delim(args[1], row.names = 1, check.names = FALSE))
 design <- as.matrix(read.delim(args[2]))
 y <- DGEList(counts)
+y <- y[filterByExpr(y, design), , keep.lib.sizes = FALSE]
 y <- calcNormFactors(y, method = "TMM")
 y <- estimateDisp(y, design)
 fit <- glmQLFit(y, design, robust = TRUE)

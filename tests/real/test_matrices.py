@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
+pytestmark = pytest.mark.real
+
 # Lineages of the marker table, and what the authors of pbmc4k call them.
 LINEAGES = {"B": "B cell", "MNP": "Myeloid", "NK": "NK cell", "T_CD4": "T cell", "T_CD8": "T cell"}
 

@@ -12,7 +12,7 @@ import pytest
 
 from simulate_sra import pack
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.tools("STAR", "sharq", "general-loader", "kar")]
 
 COLUMNS = ["run", "sample", "chemistry", "sra", "fastq_1", "fastq_2", "fastq_3"]
 CHEMISTRY = {"v3": "10xv3", "v2": "10xv2", "v2_sra": "10xv2", "no_cells": "10xv2"}

@@ -7,6 +7,8 @@ import pytest
 from latere.errors import StudyError
 from pseudobulk import ask, groups_of, pseudobulk, sum_by_sample
 
+pytestmark = pytest.mark.tools("rpy2")
+
 
 def all_and_x(cells):
     kind = cells.obs["kind"].to_numpy()

@@ -232,7 +232,9 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
                 for group in ("all", "T cell", report.POOLED)
             ),
         )
-    params = SimpleNamespace(config=config, runs=runs, samples=samples, sequenced=[])
+    params = SimpleNamespace(
+        config=config, runs=runs, samples=samples, sequenced=[], snakemake="9.1"
+    )
     return InputFiles(fromdict=files), params
 
 

@@ -7,6 +7,8 @@ from pseudobulk import pseudobulk
 from scvi_de import compare_group, expected_fdr, some_cells
 from train_scvi import describe, train
 
+pytestmark = pytest.mark.tools("rpy2")
+
 
 def train_small(cells):
     cells = cells[:, cells.var["tested"].to_numpy()].copy()

@@ -272,6 +272,7 @@ def test_sequencing_errors_and_qualities():
     assert (true == ord("C")).all()
 
 
+@pytest.mark.tools("sharq", "general-loader", "kar", "fasterq-dump")
 def test_archive_gives_the_reads_back(tmp_path):
     if not all(map(shutil.which, [*simulate_sra.TOOLS, "fasterq-dump"])):
         pytest.skip("no sra-tools with its loaders")

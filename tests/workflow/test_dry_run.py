@@ -4,14 +4,16 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 
 def test_gse132509(tmp_path, copy_project):
     project = copy_project(tmp_path)
     words = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules"]
     # In a network namespace of its own the machine has no network at all.
-    alone = ["unshare", "--net"] if shutil.which("unshare") else []
-    if alone and subprocess.run([*alone, "true"], capture_output=True).returncode:
+    alone = ["unshare", "--net"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"]).returncode:
+        warnings.warn("no network namespace here: dry run with the network", stacklevel=1)
         alone = []
     done = subprocess.run([*alone, *words], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
