@@ -42,6 +42,7 @@ def zhao21(real, tmp_path_factory, copy_project, snakemake):
         "study": "zhao21",
         # 300 genes were chosen from the whole: limits made for all genes would drop the cells.
         "cells": {"min_counts": 1, "min_genes": 1, "max_percent_mt": 100},
+        "deep": {"max_epochs": 100},  # for the time of the tests
         "contrasts": {
             "panobinostat_vs_ctrl": contrast | {"covariates": ["patient"]},
             "unpaired": contrast,
