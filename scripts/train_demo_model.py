@@ -41,7 +41,8 @@ def train_model(pbmc, gene_names, seed: int, threads: int):
         labels=cells.obs["cell_type"],
         n_jobs=threads,
         random_state=seed,
-        date="",
+        # Left out, it is the time of the training, and the same seed gives another file.
+        date="not kept",
         details="The embedded study's model",
         source="scanpy.datasets.pbmc68k_reduced",
     )

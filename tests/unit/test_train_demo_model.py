@@ -41,6 +41,9 @@ def test_model_uses_the_genes_of_the_study_only(pbmc):
     assert set(train_model(pbmc, genes, seed=1, threads=1).features) <= set(genes)
 
 
-def test_same_seed_same_model(pbmc, model):
+def test_same_seed_same_bytes(pbmc, model, tmp_path):
+    """The checksum of the model stands in the tables of cell types."""
     again = train_model(pbmc, pbmc.var_names, seed=1, threads=1)
-    np.testing.assert_array_equal(model.classifier.coef_, again.classifier.coef_)
+    for name, trained in (("a.pkl", model), ("b.pkl", again)):
+        trained.write(str(tmp_path / name))
+    assert (tmp_path / "a.pkl").read_bytes() == (tmp_path / "b.pkl").read_bytes()
