@@ -20,11 +20,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what latere runs on: tools, .venv (seconds when all is there)
-	@CONDA="$(CONDA)" envs/setup.sh
+	@CONDA="$(CONDA)" TESTS="$(TESTS)" envs/setup.sh
 
 demo: setup ## run the embedded study, from SRA archives to results/demo/report.html
 	$(RUN) snakemake --configfile config/demo/config.yaml --cores all $(SDM)
 
+test: TESTS := 1
 test: setup ## all tests, lint among them
 	$(RUN) pytest --durations=15
 

@@ -52,7 +52,8 @@ for line in sys.stdin:
 }
 
 # Packages of the distribution whose proof (second column of envs/apt.txt) is not there.
-# What only builds rpy2 ("build:") is asked for while .venv has no rpy2.
+# What only builds rpy2 ("build:") is asked for while .venv has no rpy2; what only the tests use
+# ("test:"), if TESTS is set and it can be had: Ubuntu has it as a snap only.
 missing_tools() {
     local package proof
     [ -z "${CONDA:-}" ] || return 0
@@ -60,6 +61,7 @@ missing_tools() {
         case $proof in
             "" | "#"*) continue ;;
             build:*) compgen -G '.venv/lib/python3*/site-packages/rpy2_rinterface*' || command -v "${proof#build:}" ;;
+            test:*) [ -z "${TESTS:-}" ] || command -v "${proof#test:}" || [ "$(id -u)" != 0 ] || ! grep -qs '^ID=debian' /etc/os-release ;;
             R:*) Rscript -e "quit(status = !nzchar(system.file(package = '${proof#R:}')))" </dev/null ;;
             *) command -v "$proof" ;;
         esac >/dev/null 2>&1 || echo "$package"
@@ -88,7 +90,7 @@ install_packages() {
 They are Debian and Ubuntu packages, which only root can install. One of these opens the way:
   1. apt-get install --no-install-recommends $packages   (as root, on Debian or Ubuntu)
   2. put conda on the PATH (Miniforge, for one): make then uses the environments in envs/
-  3. put these programs on the PATH yourself: $(sed 's/^#.*//' envs/apt.txt | awk 'NF {print $2}' | sed 's/.*://' | xargs)
+  3. put these programs on the PATH yourself: $(sed 's/^#.*//' envs/apt.txt | awk 'NF && !/test:/ {print $2}' | sed 's/.*://' | xargs)
 Then run make again."
     fi
     say "installing $packages"

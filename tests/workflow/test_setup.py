@@ -80,8 +80,8 @@ def machine(tmp_path):
 def test_no_way_is_told_with_its_mend(machine):
     done = machine.make("setup")
     assert done.returncode != 0
-    for line in apt_lines():
-        assert line.split()[0] in done.stderr
+    for package, proof in map(str.split, apt_lines()):
+        assert (package in done.stderr) == (not proof.startswith("test:"))
     assert "apt-get install" in done.stderr
     assert "conda" in done.stderr
     assert "Traceback" not in done.stderr
@@ -105,6 +105,16 @@ def test_root_on_debian_gets_packages_then_python(machine):
     torch, everything = (calls.index(word) for word in ("63 torch", "install --use-pep517 -r"))
     assert torch < everything
     assert "rpy2==3.6" in calls
+
+
+def test_what_only_the_tests_use_comes_with_make_test(machine):
+    machine.root()
+    machine.make("setup")
+    assert "chromium" not in machine.called()
+    machine.calls.unlink()
+    machine.make("test")
+    is_debian = "ID=debian" in Path("/etc/os-release").read_text().splitlines()
+    assert ("chromium" in machine.called()) == is_debian
 
 
 def test_tools_on_the_path_need_neither_root_nor_apt(machine):
