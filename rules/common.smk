@@ -61,7 +61,6 @@ def contrast_design(wildcards):
     }
 
 
-# --- reads: begin
 ENVS = ["scanpy", "scvi", "celltypist", "edger", "report"]
 if SEQUENCED_RUNS:
     ENVS += ["sra", "fastqc", "multiqc", "star"]
@@ -132,16 +131,12 @@ def get_subset(wildcards):
     return STUDY.runs[wildcards.run].subset
 
 
-# --- reads: end
-# --- explore: begin
 def annotation_input(wildcards):
     """What names the cell types: the CellTypist model that the user named, else markers."""
-    model = config["annotation"].get("celltypist_model")
+    model = config["annotation"]["celltypist_model"]
     return {"model": local_copy(model)} if model else {"markers": config["annotation"]["markers"]}
 
 
-# --- explore: end
-# --- report: begin
 def report_input(wildcards):
     """What the report shows where the study has it: reads, truth; and what it is made from."""
     sources = [config["samples"], *annotation_input(wildcards).values()]
@@ -164,5 +159,3 @@ def describe_sources():
         }
         for run in STUDY.runs.values()
     }
-
-# --- report: end

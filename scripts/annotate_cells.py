@@ -116,7 +116,20 @@ def own_labels(evidence: pd.DataFrame, least: float) -> pd.Series:
 
 
 def evidence_of(evidence: pd.DataFrame, types: pd.Series) -> np.ndarray:
-    """What speaks for the type that a cell was given; NaN for `unknown`."""
+    """What speaks for the type that each cell was given.
+
+    Parameters
+    ----------
+    evidence
+        Cell x type.
+    types
+        Type by cell, in the order of `evidence`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_cells,), in the unit of `evidence`; NaN for `unknown`.
+    """
     column = evidence.columns.get_indexer(types)
     values = evidence.to_numpy()[np.arange(len(types)), column] if evidence.shape[1] else np.nan
     return np.where(column >= 0, values, np.nan)

@@ -202,6 +202,13 @@ def highly_variable(cells: ad.AnnData, n_top: int) -> np.ndarray:
 def check_enough(cells: ad.AnnData, qc: pd.DataFrame) -> None:
     """Stop where there is nothing to analyse.
 
+    Parameters
+    ----------
+    cells
+        The cells that passed, (n_cells, n_genes), with `tested` in `var`.
+    qc
+        As `summarise` gives it.
+
     Raises
     ------
     StudyError
@@ -232,9 +239,8 @@ def main(snakemake):
     cells.var["tested"] = tested_genes(cells.X, cells.obs["sample"].to_numpy())
     check_enough(cells, qc)
     for column in next(iter(samples.values())):
-        cells.obs[column] = cells.obs["sample"].map(
-            {name: samples[name][column] for name in samples}
-        )
+        values = {name: row[column] for name, row in samples.items()}
+        cells.obs[column] = cells.obs["sample"].map(values)
     cells.var["n_cells"] = cells.X.getnnz(axis=0)
     cells.var["mean_counts"] = cells.X.mean(axis=0).A1
     n_top = snakemake.params.limits["n_highly_variable"]

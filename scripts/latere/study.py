@@ -590,14 +590,13 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
             errors.append(StudyError(source, problem, "Download one of them; give its path."))
     for key, path in [*fetched.items(), ("annotation.markers", markers)]:
         where = f"{source}: key '{key}'"
+        if key in fetched and (URL.match(path) or (made and path.startswith(made))):
+            continue
         if URL.match(path):
-            if path == markers:
-                errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
-        elif path and not (made and path.startswith(made)) and not Path(path).is_file():
+            errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
+        elif path and not Path(path).is_file():
             errors.append(StudyError(where, f"'{path}' does not exist", "Check the path."))
-        elif path == markers:
-            errors += check_markers(path)
-    return errors
+    return errors or check_markers(markers)
 
 
 def url_name(url: str) -> str:
@@ -606,7 +605,13 @@ def url_name(url: str) -> str:
 
 
 def check_markers(path: str) -> list[StudyError]:
-    """Problems of the columns of a marker table."""
+    """Problems of the columns of a marker table.
+
+    Parameters
+    ----------
+    path
+        The table; it must exist.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

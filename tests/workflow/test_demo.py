@@ -10,6 +10,7 @@ import pytest
 
 BRANCHES = ["deep", "manual"]
 CONTRASTS = ["leukemia_vs_healthy", "subtype_A_vs_B"]
+# Written out, not imported: what design.md promises.
 DE = [
     "contrast",
     "group",
