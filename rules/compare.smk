@@ -53,7 +53,7 @@ rule compare_truth:
     input:
         true_cells="<results>/simulated/truth/cells.parquet",
         true_counts="<results>/simulated/truth/counts.h5ad",
-        true_genes="<results>/simulated/truth/genes.parquet",
+        expected="<results>/simulated/truth/expected.h5ad",
         markers=config["annotation"]["markers"],
         counts=expand("<results>/counts/{run}.h5ad", run=RUNS),
         deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
@@ -71,7 +71,7 @@ rule compare_truth:
         "../envs/scanpy.yaml"
     params:
         runs=RUNS,
-        contrasts=CONTRASTS,
+        contrasts={contrast: STUDY.sides(contrast) for contrast in CONTRASTS},
         fdr=config["de"]["fdr"],
     script:
         "../scripts/compare_truth.py"

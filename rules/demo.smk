@@ -9,7 +9,7 @@ rule simulate_study:
         gtf="<results>/simulated/reference/genes.gtf",
         cells="<results>/simulated/truth/cells.parquet",
         counts="<results>/simulated/truth/counts.h5ad",
-        genes="<results>/simulated/truth/genes.parquet",
+        expected="<results>/simulated/truth/expected.h5ad",
     log:
         "<logs>/simulate_study.log",
     benchmark:
@@ -18,9 +18,8 @@ rule simulate_study:
         "../envs/scanpy.yaml"
     params:
         simulation=config.get("simulation"),
-        runs={run.name: run.sample for run in STUDY.runs.values()},
-        samples=STUDY.samples,
-        contrasts=STUDY.contrasts,
+        runs=simulated_runs(),
+        samples=simulated_samples(),
         seed=config["seed"],
     script:
         "../scripts/simulate_study.py"

@@ -4,7 +4,7 @@
 rule report:
     input:
         unpack(report_input),
-        template=f"{workflow.basedir}/scripts/report.html.j2",
+        template=os.path.relpath(f"{workflow.basedir}/scripts/report.html.j2"),
         cells="<results>/cells/cells.h5ad",
         qc="<results>/cells/qc.tsv",
         deep_umap="<results>/deep/umap.parquet",
@@ -29,6 +29,8 @@ rule report:
         "<benchmarks>/report/report.tsv"
     conda:
         "../envs/report.yaml"
+    resources:
+        **ask("report"),
     params:
         config=config,
         runs=describe_sources(),

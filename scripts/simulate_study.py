@@ -7,6 +7,7 @@ differs between samples is planted, so that every result of the pipeline has a r
 import numpy as np
 import pandas as pd
 
+from latere.errors import StudyError
 from latere.job import start
 from latere.simulation import BASES, MITOCHONDRIAL, generator, load_pbmc
 
@@ -22,12 +23,8 @@ BLAST_SHARE = 0.45
 # Blasts by subtype: the share of progenitor (CD34+) in a profile that is else a B cell's.
 BLASTS = {"A": 0.4, "B": 0.2}
 # Blasts are B-lineage leukaemia: any immune model takes them for B cells.
-LINEAGE = {"Monocyte": "Myeloid", "Dendritic cell": "Myeloid"} | {
-    f"Blast {subtype}": "B cell" for subtype in BLASTS
-}
-# The cells that a test of one cell type looks at.
-GROUPS = {cell_type: [cell_type] for cell_type in HEALTHY}
-GROUPS["B cell"] = ["B cell", *(f"Blast {subtype}" for subtype in BLASTS)]
+GROUPS = {f"Blast {subtype}": "B cell" for subtype in BLASTS}
+LINEAGE = {"Monocyte": "Myeloid", "Dendritic cell": "Myeloid"} | GROUPS
 
 # Protein-coding genes of the mitochondrion, in their order on it, with their usual share of its
 # RNA. ND6 alone is on the other strand.
@@ -92,36 +89,61 @@ def build_profiles(pbmc, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def plant_effects(
-    profiles: pd.DataFrame, contrasts: list[str], n_genes: int, rng: np.random.Generator
+    profiles: pd.DataFrame, columns: list[str], n_genes: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Log2 fold changes in all cells of the case's samples.
+    """Log2 fold changes in all cells of the samples that have an effect.
 
     Parameters
     ----------
     profiles
         Share of the RNA, cell type x gene.
-    contrasts
-        Their names.
+    columns
+        Columns of the sheet that have an effect.
     n_genes
-        Genes a contrast; neither the rarest, which no method could see, nor the few that make up
+        Genes an effect; neither the rarest, which no method could see, nor the few that make up
         much of all RNA, which would shift every other gene's share.
 
     Returns
     -------
     pandas.DataFrame
-        log2 fold changes, contrast x gene; 0 where nothing is planted.
+        log2 fold changes, column x gene; 0 where nothing is planted.
     """
     rank = profiles.mean().rank(pct=True).to_numpy()
     eligible = np.flatnonzero((rank > 0.3) & (rank < 0.95))
-    effects = np.zeros((len(contrasts), profiles.shape[1]))
-    for row in effects:
+    planted = np.zeros((len(columns), profiles.shape[1]))
+    for row in planted:
         genes = rng.choice(eligible, min(n_genes, eligible.size), replace=False)
         row[genes] = rng.uniform(*LOG2FC, genes.size) * rng.choice([-1, 1], genes.size)
-    return pd.DataFrame(effects, index=contrasts, columns=profiles.columns)
+    return pd.DataFrame(planted, index=columns, columns=profiles.columns)
+
+
+def check_effects(effects: dict, samples: dict) -> None:
+    """Check that every effect has samples.
+
+    Parameters
+    ----------
+    effects
+        Level by column of the sheet.
+    samples
+        Columns of the sheet by sample.
+
+    Raises
+    ------
+    StudyError
+        No simulated sample has the level.
+    """
+    for column, level in effects.items():
+        levels = sorted({row.get(column, "") for row in samples.values()} - {""})
+        if level not in levels:
+            raise StudyError(
+                f"key 'simulation.effects.{column}'",
+                f"no simulated sample has '{level}' in column '{column}'",
+                f"Levels: {', '.join(levels) or 'none'}.",
+            )
 
 
 def expected_expression(
-    profiles: pd.DataFrame, effects: pd.DataFrame, samples: dict, contrasts: dict
+    profiles: pd.DataFrame, planted: pd.DataFrame, samples: dict, effects: dict
 ) -> np.ndarray:
     """Expected expression of each cell type in each sample, without random effects.
 
@@ -130,26 +152,23 @@ def expected_expression(
 
     Parameters
     ----------
-    profiles, effects
-        Cell type x gene; contrast x gene.
+    profiles, planted
+        Cell type x gene; column of the sheet x gene.
     samples
         Columns of the sheet by sample.
-    contrasts
-        column and case, by name.
+    effects
+        The level of each column whose samples have its effect.
 
     Returns
     -------
     numpy.ndarray
         Share of the RNA, shape (samples, cell types, genes + mitochondrial genes).
     """
-    cases = np.array(
-        [
-            [row[contrasts[name]["column"]] == contrasts[name]["case"] for name in effects.index]
-            for row in samples.values()
-        ],
+    changed = np.array(
+        [[row[column] == effects[column] for column in planted.index] for row in samples.values()],
         dtype=float,
-    ).reshape(len(samples), len(effects))
-    nuclear = profiles.to_numpy() * 2 ** (cases @ effects.to_numpy())[:, None, :]
+    ).reshape(len(samples), len(planted))
+    nuclear = profiles.to_numpy() * 2 ** (changed @ planted.to_numpy())[:, None, :]
     mitochondrial = np.array(list(MT_SHARE.values())) / sum(MT_SHARE.values())
     mitochondrial = np.broadcast_to(mitochondrial, (*nuclear.shape[:2], mitochondrial.size))
     return np.concatenate([(1 - MT_MEAN) * nuclear, MT_MEAN * mitochondrial], axis=2)
@@ -174,48 +193,42 @@ def expected_composition(samples: dict, cell_types: pd.Index) -> np.ndarray:
     return shares.to_numpy()
 
 
-def true_fold_changes(
+def collect_expected(
     expected: np.ndarray,
     composition: np.ndarray,
+    samples: list[str],
     cell_types: list[str],
-    sides: dict,
     genes: pd.DataFrame,
-) -> pd.DataFrame:
-    """Log2 fold changes of expected expression, for each contrast, group and gene.
-
-    Of mean expression over the cells of a sample, then over the samples of a side; so where
-    cell types differ in number (`all`, and `B cell` where blasts join), composition is included.
+):
+    """What is expected of every sample, from which the true change of any contrast follows.
 
     Parameters
     ----------
     expected, composition
         As `expected_expression` and `expected_composition` give them.
-    cell_types
-        Names along their second axis.
-    sides
-        For each contrast, masks of the samples on its sides: {contrast: {case, control}}.
+    samples, cell_types
+        Names along their first and second axis.
     genes
         gene_id, gene_name.
 
     Returns
     -------
-    pandas.DataFrame
-        contrast, group, gene_id, gene_name, log2fc, mean_case, mean_control (per 10,000).
+    anndata.AnnData
+        A row a sample and cell type: `X` share of the RNA; `obs` sample, cell_type, group (of the
+        tests that look at such cells), share (of the sample's cells).
     """
-    tables = []
-    for contrast, side in sides.items():
-        for group, members in {"all": cell_types, **GROUPS}.items():
-            weights = composition * np.isin(cell_types, members)
-            weights /= weights.sum(axis=1, keepdims=True)
-            means = np.einsum("st,stg->sg", weights, expected) * 1e4
-            case, control = means[side["case"]].mean(axis=0), means[side["control"]].mean(axis=0)
-            table = genes[["gene_id", "gene_name"]].assign(
-                log2fc=np.log2(case / control), mean_case=case, mean_control=control
-            )
-            table.insert(0, "contrast", contrast)
-            table.insert(1, "group", group)
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    import anndata as ad
+
+    table = pd.DataFrame(
+        {
+            "sample": np.repeat(samples, len(cell_types)),
+            "cell_type": np.tile(cell_types, len(samples)),
+            "group": np.tile([GROUPS.get(name, name) for name in cell_types], len(samples)),
+            "share": composition.ravel(),
+        }
+    )
+    table.index = table["sample"] + "_" + table["cell_type"]
+    return ad.AnnData(expected.reshape(len(table), -1), obs=table, var=genes.set_index("gene_id"))
 
 
 def vary_samples(expected: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:
@@ -454,7 +467,6 @@ def write_gtf(exons: pd.DataFrame, genes: pd.DataFrame, path: str) -> None:
 def simulate_truth(
     runs: dict,
     samples: dict,
-    contrasts: dict,
     barcodes: np.ndarray,
     settings: dict,
     seed: int,
@@ -467,8 +479,6 @@ def simulate_truth(
         Sample by run.
     samples
         Columns of the sheet by sample.
-    contrasts
-        Section `contrasts` of the configuration.
     barcodes
         The whitelist.
     settings
@@ -480,8 +490,8 @@ def simulate_truth(
         As `simulate_cells` gives it.
     counts : anndata.AnnData
         True molecules; `uns["ambient"]` by run.
-    fold_changes : pandas.DataFrame
-        As `true_fold_changes` gives it.
+    expected : anndata.AnnData
+        As `collect_expected` gives it.
     """
     import anndata as ad
 
@@ -493,17 +503,11 @@ def simulate_truth(
     genes = pd.DataFrame(
         {"gene_id": [f"SIMG{n:011d}" for n in range(1, len(names) + 1)], "gene_name": names}
     )
-    effects = plant_effects(profiles, list(contrasts), settings["de_genes"], rng)
-    expected = expected_expression(profiles, effects, samples, contrasts)
+    effects = settings["effects"]
+    check_effects(effects, samples)
+    planted = plant_effects(profiles, list(effects), settings["de_genes"], rng)
+    expected = expected_expression(profiles, planted, samples, effects)
     composition = expected_composition(samples, profiles.index)
-    sides = {
-        name: {
-            side: np.array([row[contrast["column"]] == contrast[side] for row in samples.values()])
-            for side in ("case", "control")
-        }
-        for name, contrast in contrasts.items()
-    }
-    fold_changes = true_fold_changes(expected, composition, cell_types, sides, genes)
     rates = vary_samples(expected, settings["sample_sd"], rng)
     # A share of 0 stays 0: a gamma of shape 0 is 0.
     varied = rng.gamma(composition * COMPOSITION_CONCENTRATION)
@@ -517,7 +521,7 @@ def simulate_truth(
         var=genes.set_index("gene_id"),
         uns={"ambient": ambient},
     )
-    return cells, counts, fold_changes
+    return cells, counts, collect_expected(expected, composition, list(samples), cell_types, genes)
 
 
 def main(snakemake):
@@ -525,8 +529,8 @@ def main(snakemake):
     log = start(snakemake)
     params, output = snakemake.params, snakemake.output
     barcodes = np.loadtxt(snakemake.input.whitelist, dtype=str)
-    cells, counts, fold_changes = simulate_truth(
-        params.runs, params.samples, params.contrasts, barcodes, params.simulation, params.seed
+    cells, counts, expected = simulate_truth(
+        params.runs, params.samples, barcodes, params.simulation, params.seed
     )
     log.info("%d cells, %d genes, %d molecules", *counts.shape, counts.X.sum())
     chromosomes, exons = simulate_genome(
@@ -536,8 +540,8 @@ def main(snakemake):
     write_fasta(chromosomes, output.fasta)
     write_gtf(exons, counts.var.reset_index(), output.gtf)
     cells.to_parquet(output.cells, index=False)
-    fold_changes.to_parquet(output.genes, index=False)
     counts.write_h5ad(output.counts, compression="gzip")
+    expected.write_h5ad(output.expected, compression="gzip")
 
 
 if __name__ == "__main__":

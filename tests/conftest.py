@@ -58,6 +58,14 @@ def snakemake():
 
 
 @pytest.fixture(scope="session")
+def demo(root, snakemake) -> Path:
+    """The executed demo; what is there and up to date is not made again."""
+    done = snakemake(root, "--configfile", "config/demo/config.yaml", "--cores", "all")
+    assert done.returncode == 0, done.stderr[-5000:]
+    return root / "results/demo"
+
+
+@pytest.fixture(scope="session")
 def copy_project():
     """Copy what makes up the workflow, without results, into a new folder."""
 

@@ -13,6 +13,8 @@ import pytest
 import simulate_reads
 import simulate_sra
 import simulate_study
+from compare_truth import true_fold_changes
+from latere.errors import StudyError
 from latere.job import JobError
 from latere.simulation import generator, load_pbmc, reverse_complement
 
@@ -25,6 +27,7 @@ SETTINGS = {
     "copies": 1.4,
     "error_rate": 0.003,
     "sample_sd": 0.25,
+    "effects": {"disease": "leukemia", "subtype": "A"},
     "de_genes": 30,
 }
 SAMPLES = {
@@ -38,10 +41,6 @@ SAMPLES = {
 }
 RUNS = {"healthy_1a": "healthy_1", "healthy_1b": "healthy_1", "healthy_2": "healthy_2"} | {
     name: name for name in ("A_1", "B_1")
-}
-CONTRASTS = {
-    "leukemia_vs_healthy": {"column": "disease", "case": "leukemia", "control": "healthy"},
-    "subtype_A_vs_B": {"column": "subtype", "case": "A", "control": "B"},
 }
 
 
@@ -58,7 +57,7 @@ def profiles():
 
 @pytest.fixture(scope="module")
 def study(barcodes):
-    return simulate_study.simulate_truth(RUNS, SAMPLES, CONTRASTS, barcodes, SETTINGS, 1)
+    return simulate_study.simulate_truth(RUNS, SAMPLES, barcodes, SETTINGS, 1)
 
 
 @pytest.fixture(scope="module")
@@ -94,36 +93,48 @@ def test_profiles_are_shares_of_every_gene(profiles):
     assert profiles["NKG7"].idxmax() == "NK cell"
 
 
-def test_truth_is_what_was_planted(profiles):
-    effects = simulate_study.plant_effects(
-        profiles, list(CONTRASTS), SETTINGS["de_genes"], np.random.default_rng(0)
+def test_truth_of_any_contrast_is_what_was_planted(profiles):
+    effects = SETTINGS["effects"]
+    planted = simulate_study.plant_effects(
+        profiles, list(effects), SETTINGS["de_genes"], np.random.default_rng(0)
     )
-    expected = simulate_study.expected_expression(profiles, effects, SAMPLES, CONTRASTS)
+    names = [*profiles.columns, *simulate_study.MT_SHARE]
     composition = simulate_study.expected_composition(SAMPLES, profiles.index)
     np.testing.assert_allclose(composition.sum(axis=1), 1)
-    names = [*profiles.columns, *simulate_study.MT_SHARE]
-    genes = pd.DataFrame({"gene_id": names, "gene_name": names})
-    sides = {"subtype_A_vs_B": {"case": np.arange(4) == 2, "control": np.arange(4) == 3}}
-    truth = simulate_study.true_fold_changes(
-        expected, composition, list(profiles.index), sides, genes
+    expected = simulate_study.collect_expected(
+        simulate_study.expected_expression(profiles, planted, SAMPLES, effects),
+        composition,
+        list(SAMPLES),
+        list(profiles.index),
+        pd.DataFrame({"gene_id": names, "gene_name": names}),
     )
+    planted = planted.reindex(columns=names, fill_value=0)
+    assert (planted != 0).sum(axis=1).tolist() == 2 * [SETTINGS["de_genes"]]
+    # A sample without a truth changes nothing.
+    sides = {"case": ["A_1", "foreign"], "control": ["B_1"]}
+    truth = true_fold_changes(expected, sides)
+    groups = {"all", *simulate_study.HEALTHY}
+    assert len(truth) == len(groups) * len(names)
+    assert not truth.duplicated(["group", "gene_id"]).any()
+    assert np.isfinite(truth["log2fc"]).all()
     found = truth[truth["group"] == "T cell"].set_index("gene_id")["log2fc"]
-    planted = effects.loc["subtype_A_vs_B"].reindex(names, fill_value=0)
-    np.testing.assert_allclose(found, planted, atol=1e-12)
-    assert (planted != 0).sum() == SETTINGS["de_genes"]
+    np.testing.assert_allclose(found, planted.loc["subtype"], atol=1e-12)
     # Blasts differ in more than what was planted in all cells, and B cells are counted with them.
     blasts = truth[truth["group"] == "B cell"].set_index("gene_id")["log2fc"]
     assert (blasts.abs() > 1e-6).sum() > 2 * SETTINGS["de_genes"]
-    mitochondrial = truth["gene_name"].str.startswith("MT-")
+    mitochondrial = truth["gene_id"].str.startswith("MT-")
     np.testing.assert_allclose(truth.loc[mitochondrial, "log2fc"], 0, atol=1e-12)
+    # No effect was planted for this contrast by itself: its truth is the sum of two.
+    both = true_fold_changes(expected, {"case": ["A_1"], "control": ["healthy_1", "healthy_2"]})
+    found = both[both["group"] == "T cell"].set_index("gene_id")["log2fc"]
+    np.testing.assert_allclose(found, planted.sum(), atol=1e-12)
+    assert true_fold_changes(expected, {"case": ["foreign"], "control": ["B_1"]}).empty
 
 
-def test_truth_covers_every_contrast_group_and_gene(study):
-    _, counts, truth = study
-    groups = {"all", *simulate_study.HEALTHY}
-    assert len(truth) == len(CONTRASTS) * len(groups) * counts.n_vars
-    assert not truth.duplicated(["contrast", "group", "gene_id"]).any()
-    assert np.isfinite(truth["log2fc"]).all()
+@pytest.mark.parametrize("effect", [{"subtype": "C"}, {"subtyp": "A"}])
+def test_an_effect_without_samples_is_told(effect):
+    with pytest.raises(StudyError, match="no simulated sample has"):
+        simulate_study.check_effects(effect, SAMPLES)
 
 
 def test_cells_and_counts_agree(study):
@@ -142,7 +153,7 @@ def test_cells_and_counts_agree(study):
 
 def test_seeds_and_runs_have_streams_of_their_own(study, barcodes):
     first = study[0]
-    again = simulate_study.simulate_truth(RUNS, SAMPLES, CONTRASTS, barcodes, SETTINGS, 2)[0]
+    again = simulate_study.simulate_truth(RUNS, SAMPLES, barcodes, SETTINGS, 2)[0]
     assert set(first["cell"]) != set(again["cell"])
     # A run's reads may be simulated in any order, on any machine.
     assert generator(1, "reads", "A_1").integers(1e9) == generator(1, "reads", "A_1").integers(1e9)
@@ -164,8 +175,8 @@ simulate_study.main(SimpleNamespace(
     params=SimpleNamespace(**given["params"]),
 ))
 """
-    files = ["genome.fa", "genes.gtf", "cells.parquet", "counts.h5ad", "genes.parquet"]
-    keys = ["fasta", "gtf", "cells", "counts", "genes"]
+    files = ["genome.fa", "genes.gtf", "cells.parquet", "counts.h5ad", "expected.h5ad"]
+    keys = ["fasta", "gtf", "cells", "counts", "expected"]
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         given = {
@@ -177,7 +188,6 @@ simulate_study.main(SimpleNamespace(
             "params": {
                 "runs": RUNS,
                 "samples": SAMPLES,
-                "contrasts": CONTRASTS,
                 "simulation": SETTINGS,
                 "seed": 7,
             },

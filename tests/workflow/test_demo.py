@@ -26,14 +26,6 @@ DE = [
 
 
 @pytest.fixture(scope="module")
-def demo(root, snakemake):
-    """The results; what is there and up to date is not made again."""
-    done = snakemake(root, "--configfile", "config/demo/config.yaml", "--cores", "all")
-    assert done.returncode == 0, done.stderr[-5000:]
-    return root / "results/demo"
-
-
-@pytest.fixture(scope="module")
 def cells(demo):
     return ad.read_h5ad(demo / "cells/cells.h5ad")
 

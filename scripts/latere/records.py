@@ -1,0 +1,46 @@
+"""Snakemake's records of how files were made, kept with the files."""
+
+from contextlib import suppress
+from pathlib import Path
+
+# What Snakemake knows of finished files, and which files it was making.
+KINDS = ("metadata", "incomplete")
+
+
+def keep_records_with(results: Path, create: bool) -> None:
+    """Link Snakemake's records to the folder of results, so that both are moved as one.
+
+    Records that lie in Snakemake's own folder are moved before a run, unless the results have
+    others. Processes may call this at once.
+
+    Parameters
+    ----------
+    results
+        The folder, relative to the one that Snakemake works in.
+    create
+        Whether a run begins, and the folder of records is made; else it is used if it is there,
+        as a dry run makes no results.
+    """
+    for kind in KINDS:
+        kept, link = results / ".snakemake" / kind, Path(".snakemake", kind)
+        if create:
+            # Where nothing can be written, each job tells it better.
+            with suppress(OSError):
+                kept.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and not kept.is_dir():
+            # The results were removed. Snakemake makes no folder where a link points nowhere.
+            link.unlink(missing_ok=True)
+        while kept.is_dir() and not (link.is_symlink() or link.is_file()):
+            link.parent.mkdir(exist_ok=True)
+            try:
+                if create:
+                    with suppress(OSError):
+                        link.replace(kept)
+                # Snakemake makes an empty folder before the first run.
+                if link.is_dir():
+                    link.rmdir()
+                link.symlink_to(Path("..", kept))
+            except (FileExistsError, FileNotFoundError):
+                continue  # another process was faster
+            except OSError:
+                break  # a folder with records in it
