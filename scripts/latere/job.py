@@ -4,6 +4,9 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 
 from latere.errors import StudyError
 
@@ -42,7 +45,11 @@ def start(snakemake) -> logging.Logger:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(snakemake.threads)
     # File descriptors, not sys.stdout: what compiled code and child processes say counts too.
-    log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    except OSError as error:
+        sys.exit(f"{snakemake.rule}: {error.strerror}: {error.filename}")
+    terminal = os.dup(2)
     sys.stdout.flush()
     sys.stderr.flush()
     os.dup2(log, 1)
@@ -51,16 +58,34 @@ def start(snakemake) -> logging.Logger:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
-    sys.excepthook = _explain
+    sys.excepthook = partial(_explain, snakemake.rule, Path(snakemake.log[0]).parent, terminal)
     return logging.getLogger(snakemake.rule)
 
 
-def _explain(kind, error, traceback):
-    """Tell an expected error in a sentence; show the traceback of any other."""
-    if isinstance(error, (StudyError, JobError)):
+def _explain(rule, folder, terminal, kind, error, traceback):
+    """Tell an expected error in a sentence; show the traceback of any other.
+
+    The reason goes to where the job's errors went at first, too: the log may lie on the disk that
+    is full. What a tool said of it is then lost, so it is found out anew.
+    """
+    expected = isinstance(error, (StudyError, JobError))
+    reasons = [str(error) if expected else f"{kind.__name__}: {error}", _why_not_writable(folder)]
+    os.write(terminal, f"{rule}: {' '.join(filter(None, reasons))}\n".encode())
+    if expected:
         logging.error("%s", error)
     else:
         sys.__excepthook__(kind, error, traceback)
+
+
+def _why_not_writable(folder):
+    """Why a folder takes no further megabyte: full, over quota, read-only; empty if it does."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(2**20))
+            probe.flush()
+    except OSError as error:
+        return f"Nothing can be written to {folder}: {error.strerror}."
+    return ""
 
 
 def run(command: list, **options) -> subprocess.CompletedProcess:

@@ -1,0 +1,121 @@
+"""A copy of the workflow that submits to the test cluster."""
+
+import re
+import subprocess
+
+import psutil
+import yaml
+from cluster import CORES, wait_until
+
+CONFIG = "config/demo/config.yaml"
+# A command that is not at an end by then never will be.
+LONGEST = 1800
+
+
+class Run:
+    """A running `snakemake`, and what it says."""
+
+    def __init__(self, words, folder, env, name):
+        self.file = folder.parent / f"{name}.out"
+        with self.file.open("w") as out:
+            self.process = subprocess.Popen(words, cwd=folder, env=env, stdout=out, stderr=out)
+
+    @property
+    def output(self):
+        return self.file.read_text()
+
+    @property
+    def submitted(self):
+        """Ids of the SLURM jobs so far."""
+        return re.findall(r"has been submitted with SLURM jobid (\d+)", self.output)
+
+    def wait(self):
+        """Its exit code."""
+        return self.process.wait(LONGEST)
+
+    def succeed(self):
+        assert self.wait() == 0, self.output[-8000:]
+        return self
+
+    def fail(self):
+        assert self.wait() != 0, self.output[-8000:]
+        return self
+
+
+class Project:
+    """A copy of the workflow that submits to the cluster."""
+
+    def __init__(self, folder, cluster):
+        self.folder, self.cluster, self.runs = folder, cluster, []
+        self.results = folder / "results/demo"
+        # For a cluster that answers at once.
+        profile = folder / "profiles/slurm/config.yaml"
+        text = re.sub(r"^latency-wait: .*", "latency-wait: 5", profile.read_text(), flags=re.M)
+        profile.write_text(f"{text}\nslurm-init-seconds-before-status-checks: 1\n")
+
+    def describe_site(self, resources):
+        """Set the site file: what rules ask for, and no more cores a job than the machine has."""
+        path = self.folder / "profiles/slurm/site.yaml"
+        site = yaml.safe_load(path.read_text()) | {"cores": CORES, "resources": resources}
+        path.write_text(yaml.safe_dump(site))
+
+    def start(self, *words, **site):
+        """Start `snakemake --profile slurm`; `site` tells what rules ask for."""
+        self.describe_site(site)
+        command = ["snakemake", *map(str, words), "--profile", "slurm", "--configfile", CONFIG]
+        name = f"snakemake-{len(self.runs)}"
+        self.runs.append(Run(command, self.folder, self.cluster.env, name))
+        return self.runs[-1]
+
+    def forget(self, *files):
+        """Remove results, so that they are made again."""
+        for file in files:
+            (self.results / file).unlink()
+
+    def targets(self, *files):
+        return [f"results/demo/{file}" for file in files]
+
+    def hold(self, rule) -> psutil.Process:
+        """Wait until a rule's script runs, and stop it there until it is resumed or killed."""
+
+        def find():
+            assert self.runs[-1].process.poll() is None, "Snakemake has ended"
+            for process in self.cluster.processes():
+                try:
+                    if f".{rule}.py" in " ".join(process.cmdline()[1:2]):
+                        return process
+                except psutil.Error:
+                    continue
+
+        try:
+            process = wait_until(find, f"{rule} runs")
+        except (AssertionError, TimeoutError) as error:
+            error.add_note(self.runs[-1].output[-8000:])
+            raise
+        process.suspend()
+        return process
+
+    def jobs(self, run, *fields):
+        """What `sacct` tells of the jobs of a run, by rule (or group)."""
+        table = self.cluster.sacct("JobID", "JobName", "State", "Comment", *fields)
+        table = table[table["JobID"].isin(run.submitted)]
+        return table.set_index(
+            table["Comment"].str.extract(r"^(?:rule|group)_(.*?)(?:_wildcards.*)?$")[0]
+        )
+
+    def end(self):
+        """End what still runs, here and in the queue."""
+        for run in self.runs:
+            if run.process.poll() is None:
+                run.process.kill()
+                run.process.wait()
+        ours = {job for run in self.runs for job in run.submitted}
+
+        def left():
+            return ours & set(self.cluster.ask("squeue", "--noheader", "--format=%A").split())
+
+        if jobs := left():
+            # Twice: a process that is held takes no other signal.
+            self.cluster.call("scancel", "--signal=KILL", *jobs)
+            self.cluster.call("scancel", *jobs)
+            wait_until(lambda: not left(), "the queue is empty")

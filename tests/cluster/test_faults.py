@@ -1,0 +1,167 @@
+"""What goes wrong on a cluster, made to go wrong on a real one."""
+
+import subprocess
+import time
+
+import psutil
+import pytest
+from cluster import wait_until
+
+EMBEDDING, LABELS = "manual/embedding.parquet", "deep/cell_types.parquet"
+# One rule after another, both of seconds.
+SUMS, TESTS = "cells/pseudobulk/subtype_A_vs_B.h5ad", "manual/tests/subtype_A_vs_B.parquet"
+
+
+def test_a_node_that_dies_takes_no_result_with_it(executed, cluster, assert_same_tables):
+    executed.forget(EMBEDDING)
+    run = executed.start(*executed.targets(EMBEDDING))
+    script = executed.hold("log_pca")
+    node = script.environ()["SLURMD_NODENAME"]
+    cluster.kill_node(node)
+    assert not script.is_running()
+    try:
+        run.succeed()
+    finally:
+        cluster.start_node(node)
+        wait_until(lambda: cluster.node_states()[node] == "IDLE", f"{node} is back")
+    jobs = executed.jobs(run, "NodeList")
+    assert list(jobs["State"]) == ["NODE_FAIL", "COMPLETED"]
+    assert jobs["NodeList"].iloc[0] == node != jobs["NodeList"].iloc[1]
+    # SLURM did not start it once more by itself: two jobs would write one file.
+    assert cluster.sacct("JobID", duplicates=True)["JobID"].is_unique
+    assert_same_tables(executed.results, EMBEDDING)
+
+
+def test_the_next_run_takes_over_from_one_that_was_killed(executed, assert_same_tables):
+    """One job ends by itself after its Snakemake, one still runs, one was never submitted."""
+    executed.forget(SUMS, TESTS, LABELS)
+    targets = executed.targets(TESTS, LABELS)
+    killed = executed.start(*targets)
+    scripts = [executed.hold(rule) for rule in ("pseudobulk", "annotate_cells")]
+    killed.process.kill()
+    killed.wait()
+    scripts[0].resume()
+    wait_until(lambda: "COMPLETED" in set(executed.jobs(killed)["State"]), "pseudobulk ends")
+
+    assert "--unlock" in executed.start(*targets).fail().output
+    executed.start("--unlock").succeed()
+    run = executed.start(*targets).succeed()
+    before, after = (executed.jobs(one, "Start", "End") for one in (killed, run))
+    assert before["State"].str.split().str[0].to_dict() == {
+        "pseudobulk": "COMPLETED",
+        "annotate_cells": "CANCELLED",
+    }
+    running = before.loc["annotate_cells"]
+    assert f"Cancelling SLURM jobs of an earlier run: {running['JobID']}\n" in run.output
+    assert sorted(after.index) == ["annotate_cells", "edger_de"]
+    # Two texts in ISO form: never two writers of one file.
+    assert running["End"] <= after.loc["annotate_cells", "Start"]
+    assert_same_tables(executed.results, TESTS, LABELS)
+
+
+def test_a_controller_that_is_away_is_waited_for(executed, cluster, assert_same_tables):
+    """For a minute, while one job runs and another becomes ready; the accounting for a while."""
+    executed.forget(SUMS, TESTS, LABELS)
+    run = executed.start(*executed.targets(TESTS, LABELS))
+    held = executed.hold("annotate_cells")
+
+    def sums_are_done():
+        return ("pseudobulk", "COMPLETED") in executed.jobs(run)["State"].items()
+
+    wait_until(sums_are_done, "pseudobulk ends", every=0.05)
+    end = time.monotonic() + 60
+    cluster.stop_controller()
+    try:
+        assert cluster.call("sinfo").returncode != 0
+        assert len(run.submitted) == 2
+        wait_until(lambda: "rule edger_de:" in run.output, "edger_de is ready")
+        held.resume()
+        cluster.stop_accounting()
+        assert cluster.call("sacct").returncode != 0
+        time.sleep(max(20, end - time.monotonic()))
+        # What is ready waits, and has failed no attempt.
+        assert len(run.submitted) == 2
+    finally:
+        cluster.start_accounting()
+        cluster.start_controller()
+    run.succeed()
+    done = dict.fromkeys(("annotate_cells", "pseudobulk", "edger_de"), "COMPLETED")
+    assert len(run.submitted) == 3
+    assert executed.jobs(run)["State"].to_dict() == done
+    assert_same_tables(executed.results, TESTS, LABELS)
+
+
+@pytest.fixture(scope="module")
+def over_limits(make_executed):
+    """A run of two jobs: one asks for too little memory; the other hangs, and has a minute."""
+    project = make_executed()
+    project.forget(EMBEDDING, LABELS)
+    project.start(
+        *project.targets(EMBEDDING, LABELS),
+        log_pca={"mem_mb": "200 if attempt == 1 else 4000"},
+        annotate_cells={"runtime": "attempt"},
+    )
+    project.hold("annotate_cells")
+    return project
+
+
+@pytest.fixture
+def small_disk(executed):
+    """The results, on a disk of their own."""
+    results = executed.folder / "results"
+    aside = results.rename(executed.folder.parent / "aside")
+    results.mkdir()
+    size = sum(file.stat().st_size for file in aside.rglob("*")) + 2**26
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", results]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    try:
+        subprocess.run(["cp", "-a", f"{aside}/.", results], check=True)
+        yield results
+    finally:
+        executed.end()
+        subprocess.run(["umount", "--lazy", results], check=True)
+
+
+def remount(disk, mode):
+    subprocess.run(["mount", "-o", f"remount,{mode}", disk], check=True)
+
+
+# `over_limits`: its minute passes meanwhile.
+def test_a_disk_that_is_full_or_read_only_is_told(
+    over_limits, small_disk, executed, assert_same_tables
+):
+    executed.forget(EMBEDDING)
+    targets = executed.targets(EMBEDDING)
+
+    remount(small_disk, "ro")
+    told = executed.start(*targets, "--retries", 0).fail().output
+    assert "Read-only file system" in told
+    remount(small_disk, "rw")
+
+    free = psutil.disk_usage(str(small_disk)).free
+    with (small_disk / "filler").open("wb") as filler:
+        filler.write(bytes(free - 2**14))
+    told = executed.start(*targets, "--retries", 0).fail().output
+    assert "No space left on device" in told
+    assert not (executed.results / EMBEDDING).exists()
+    (small_disk / "filler").unlink()
+
+    executed.start(*targets).succeed()
+    assert_same_tables(executed.results, EMBEDDING)
+
+
+def test_a_job_over_its_memory_or_time_succeeds_with_more(over_limits, assert_same_tables):
+    """SLURM ends both; what they ask for grows with each attempt."""
+    (run,) = over_limits.runs
+    run.succeed()
+    jobs = over_limits.jobs(run, "ReqMem", "TimelimitRaw")
+    hung, grown = jobs.loc["annotate_cells"], jobs.loc["log_pca"]
+    assert list(hung["State"]) == ["TIMEOUT", "COMPLETED"]
+    assert list(hung["TimelimitRaw"]) == ["1", "2"]
+    # Where a site has cgroups, the first is OUT_OF_MEMORY.
+    assert list(grown["State"]) == ["FAILED", "COMPLETED"]
+    assert list(grown["ReqMem"]) == ["200M", "4000M"]
+    assert "exceeded memory limit" in run.output
+    assert_same_tables(over_limits.results, EMBEDDING, LABELS)

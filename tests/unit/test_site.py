@@ -1,0 +1,199 @@
+"""A SLURM site: what its file may say, and how a cluster is described."""
+
+import pytest
+from snakemake_executor_plugin_slurm.partitions import parse_scontrol_partition_output
+
+from latere import site as reader
+from latere.errors import StudyError
+from latere.site import (
+    AS_CLONED,
+    describe_site,
+    find_conda,
+    get_limits,
+    parse_nodes,
+    read_site,
+    render_site,
+)
+
+# Printed by SLURM 22.05: `scontrol show partition`, and
+# `sinfo --noheader --exact --format '%R|%m|%c|%G'`.
+SCONTROL = """\
+PartitionName=short
+   AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL
+   AllocNodes=ALL Default=YES QoS=N/A
+   DefaultTime=NONE DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO
+   MaxNodes=UNLIMITED MaxTime=02:00:00 MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED
+   Nodes=cpu[1-2]
+   PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO
+   OverTimeLimit=NONE PreemptMode=OFF
+   State=UP TotalCPUs=32 TotalNodes=2 SelectTypeParameters=NONE
+   JobDefaults=(null)
+   DefMemPerCPU=1000 MaxMemPerNode=UNLIMITED
+   TRES=cpu=32,mem=125G,node=2,billing=32
+
+PartitionName=long
+   AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL
+   AllocNodes=ALL Default=NO QoS=N/A
+   DefaultTime=NONE DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO
+   MaxNodes=UNLIMITED MaxTime=7-00:00:00 MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED
+   Nodes=cpu1
+   PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO
+   OverTimeLimit=NONE PreemptMode=OFF
+   State=UP TotalCPUs=16 TotalNodes=1 SelectTypeParameters=NONE
+   JobDefaults=(null)
+   DefMemPerNode=UNLIMITED MaxMemPerNode=48000
+   TRES=cpu=16,mem=62.50G,node=1,billing=16
+
+PartitionName=gpu
+   AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL
+   AllocNodes=ALL Default=NO QoS=N/A
+   DefaultTime=NONE DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO
+   MaxNodes=UNLIMITED MaxTime=1-00:00:00 MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED
+   Nodes=gpu1
+   PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO
+   OverTimeLimit=NONE PreemptMode=OFF
+   State=UP TotalCPUs=8 TotalNodes=1 SelectTypeParameters=NONE
+   JobDefaults=(null)
+   DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED
+   TRES=cpu=8,mem=32000M,node=1,billing=8,gres/gpu=2
+
+PartitionName=all
+   AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL
+   AllocNodes=ALL Default=NO QoS=N/A
+   DefaultTime=NONE DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO
+   MaxNodes=UNLIMITED MaxTime=UNLIMITED MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED
+   Nodes=cpu[1-2],gpu1
+   PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO
+   OverTimeLimit=NONE PreemptMode=OFF
+   State=DOWN TotalCPUs=40 TotalNodes=3 SelectTypeParameters=NONE
+   JobDefaults=(null)
+   DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED
+   TRES=cpu=40,mem=160000M,node=3,billing=40,gres/gpu=2
+"""
+SINFO = """\
+short|64000|16|(null)
+long|64000|16|(null)
+gpu|32000|8|gpu:a100:2
+all|64000|16|(null)
+all|32000|8|gpu:a100:2
+"""
+
+
+@pytest.fixture
+def partitions():
+    return parse_scontrol_partition_output(SCONTROL)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        (tmp_path / "site.yaml").write_text(text)
+        return str(tmp_path / "site.yaml")
+
+    return write
+
+
+def test_cluster_is_described(partitions):
+    site, notes = describe_site(partitions, parse_nodes(SINFO), "lab", tres=True)
+    assert site == {
+        "account": "lab",
+        "partitions": {
+            "short": {"max_mem_mb": 64000, "max_runtime": "02:00:00", "max_threads": 16},
+            "long": {"max_mem_mb": 48000, "max_runtime": "7-00:00:00", "max_threads": 16},
+        },
+        "gpu": {"partition": "gpu", "request": "gpus"},
+    }
+    assert notes == [
+        "all is left out: State=DOWN",
+        "gpu has GPUs: a100; max_mem_mb 32000, max_runtime 1-00:00:00, max_threads 8",
+    ]
+
+
+def test_description_is_a_site(partitions, write):
+    site, notes = describe_site(partitions, parse_nodes(SINFO), None, tres=False)
+    read = read_site(write(render_site(site, notes)))
+    assert read["gpu"] == {"partition": "gpu", "request": "gres", "model": None}
+    assert read["account"] is None
+    limits = {"mem_mb": 48000, "runtime": 7 * 24 * 60, "threads": 8, "members": 20}
+    assert get_limits(read) == limits
+
+
+def test_site_as_cloned_is_such_a_text(root):
+    """`make site` may write over it."""
+    assert (root / "profiles/slurm/site.yaml").read_text() == render_site(AS_CLONED)
+
+
+def test_partitions_of_others_are_left_out(partitions):
+    partitions["short"]["AllowAccounts"] = "theirs,others"
+    partitions["long"]["DenyAccounts"] = "lab"
+    site, notes = describe_site(partitions, parse_nodes(SINFO), "lab", tres=True)
+    # What remains has GPUs, so that CPU jobs go there too, and that is told.
+    assert list(site["partitions"]) == ["gpu"]
+    assert "short is left out: AllowAccounts=theirs,others" in notes
+    assert "long is left out: DenyAccounts=lab" in notes
+    assert "every partition has GPUs, so that CPU jobs have to run there too" in notes
+
+
+def test_cluster_that_takes_no_jobs(partitions):
+    with pytest.raises(StudyError, match="no partition takes your jobs: all is left out"):
+        describe_site({"all": partitions["all"]}, parse_nodes(SINFO), None, tres=True)
+
+
+@pytest.mark.parametrize(
+    "gres, models",
+    [
+        ("(null)", []),
+        ("gpu:2", [""]),
+        ("gpu:a100:2(S:0-1)", ["a100"]),
+        ("gpu:a100_3g.20gb:2,gpu:h100:1(S:1),shard:8", ["a100_3g.20gb", "h100"]),
+    ],
+)
+def test_gpus_of_a_node(gres, models):
+    assert parse_nodes(f"p|1000|4|{gres}\n")["p"][0]["gpus"] == models
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("", "holds no keys"),
+        ("partitions: {", "is no YAML"),
+        ("account: lab", "the key 'partitions' is missing"),
+        ("partitions: {}", "partitions"),
+        ("partitions: {main: }", "None is of type NoneType, not object"),
+        ("partitions: {main: {max_mem: 1}}", "Did you mean 'partitions.main.max_mem_mb'?"),
+        ("partitions: {main: {max_mem_mb: 64GB}}", "'64GB' is of type str, not integer"),
+        ("partitions: {main: {max_runtime: soon}}", "'partitions.main.max_runtime': 'soon' is no"),
+        ("partitions: {main: {max_runtime: 12:00:00}}", "12:00:00 is a number to YAML"),
+        ("partitions: {main: {}}\ngpu: {request: gres}", "the key 'partition' is missing"),
+        ("partitions: {main: {}}\ngpu: {partition: g, request: x}", "key 'gpu.request'"),
+        ("partitions: {main: {}}\nresources: {starsol: {mem_mb: 1}}", "Did you mean 'starsolo'?"),
+    ],
+)
+def test_what_is_wrong_with_a_site_is_told(write, text, told):
+    with pytest.raises(StudyError) as error:
+        read_site(write(text))
+    assert told in str(error.value)
+    assert str(error.value).startswith(write(text))
+
+
+def test_times_may_be_written_as_slurm_does(write):
+    for text, minutes in [("90", 90), ("12h", 720), ("'12:00:00'", 720), ("7-00:00:00", 10080)]:
+        site = read_site(write(f"partitions: {{main: {{max_runtime: {text}}}}}"))
+        assert get_limits({**site, "cores": 1})["runtime"] == minutes
+
+
+def test_conda_of_the_set_up_is_found_too(root, monkeypatch, tmp_path):
+    (tmp_path / "envs").symlink_to(root / "envs")
+    monkeypatch.setattr(reader, "ROOT", tmp_path)
+    environ = {"PATH": "/nowhere"}
+    assert find_conda(environ) is None
+    assert environ == {"PATH": "/nowhere"}
+    (tmp_path / ".conda/bin").mkdir(parents=True)
+    (tmp_path / ".conda/bin/conda").touch(mode=0o755)
+    assert find_conda(environ) == "conda"
+    assert environ["PATH"] == f"/nowhere:{tmp_path}/.conda/bin"
+    # As the Makefile has it.
+    assert (
+        f"CONDA_OVERRIDE_CUDA ?= {environ['CONDA_OVERRIDE_CUDA']}\n"
+        in (root / "Makefile").read_text()
+    )
