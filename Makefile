@@ -14,7 +14,7 @@ endif
 # set-up adds where only mamba or micromamba is there.
 RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH" LATERE_SDM="$(SDM)"
 
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo site test bench lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,9 +25,16 @@ setup: ## install what latere runs on: tools, .venv (seconds when all is there)
 demo: setup ## run the embedded study, from SRA archives to results/demo/report.html
 	$(RUN) snakemake --configfile config/demo/config.yaml --cores all $(SDM)
 
+site: setup ## describe the SLURM site at hand in profiles/slurm/site.yaml (FORCE=1: over your own)
+	@$(RUN) PYTHONPATH=scripts python -m latere.site $(if $(FORCE),--force)
+
 test: TESTS := 1
 test: setup ## all tests, lint among them
 	$(RUN) pytest --durations=15
+
+bench: setup ## measure dry runs of 12 and 1,000 runs, and the calls of sbatch for 100
+	@$(RUN) python tests/bench/dry_run.py
+	@$(RUN) python tests/bench/sbatch_calls.py
 
 lint: setup ## format, Snakemake lint, schemas, links
 	$(RUN) pytest tests/workflow/test_lint.py
@@ -43,6 +50,5 @@ lock: ## resolve envs/requirements.in anew into envs/requirements.txt (Python 3.
 clean: ## remove .venv, results/demo and caches; results of other studies and resources/ stay
 	rm -rf .venv .conda .snakemake/conda results/demo .pytest_cache .ruff_cache
 	find scripts tests -name __pycache__ -prune -exec rm -rf {} +
-	@# .snakemake also records how the results of other studies were made: it goes with the last one.
-	@rmdir results 2>/dev/null || true
-	@test -d results || rm -rf .snakemake
+	@# results/.snakemake records how the results of all studies were made: it goes with the last one.
+	@for study in results/*; do test ! -e "$$study" || exit 0; done; rm -rf results .snakemake

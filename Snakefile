@@ -2,6 +2,7 @@
 # The map: configuration, rules in the order data flows, the targets.
 import sys
 
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.14")  # path variables
@@ -13,6 +14,11 @@ if not workflow.overwrite_configfiles:
 
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
+
+from latere import efficiency
+from latere.code import recorded_params
+from latere.records import keep_records_with
+from latere.slurm import end_earlier_jobs
 
 
 include: "rules/common.smk"
@@ -40,6 +46,29 @@ include: "rules/manual.smk"
 include: "rules/explore.smk"
 include: "rules/compare.smk"
 include: "rules/report.smk"
+include: "rules/plan.smk"
+
+
+# What a rule's code means is a parameter of it: a rule reruns when that changes.
+in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+for step in workflow.rules:
+    if step.script:
+        step.set_params(**recorded_params(step, Path(workflow.basedir), in_conda))
+
+keep_records_with(Path("results"), create=False)
+
+
+onstart:
+    keep_records_with(Path("results"), create=True)
+    end_earlier_jobs(RESULTS)
+
+
+onsuccess:
+    efficiency.tell(log, RESULTS)
+
+
+onerror:
+    efficiency.tell(log, RESULTS)
 
 
 rule all:

@@ -14,6 +14,8 @@ rule merge_cells:
     conda:
         "../envs/scanpy.yaml"
     threads: 2
+    resources:
+        **ask("merge_cells"),
     params:
         limits=config["cells"],
         samples=STUDY.samples,
@@ -35,6 +37,8 @@ rule pseudobulk:
         "<benchmarks>/pseudobulk/{contrast}.tsv"
     conda:
         "../envs/edger.yaml"
+    resources:
+        **ask("pseudobulk"),
     params:
         design=contrast_design,
         min_cells=config["de"]["min_cells"],

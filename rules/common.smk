@@ -1,12 +1,14 @@
 # The sample sheet and look-ups; nothing that a job runs.
+import errno
 import os
+from functools import cache
 from pathlib import Path
 
 from latere.chemistry import read_chemistry
 from latere.errors import StudyError
 from snakemake import __version__ as SNAKEMAKE
 
-from latere import study
+from latere import requests, study
 
 try:
     STUDY = study.load_study(
@@ -25,6 +27,27 @@ SEQUENCED_RUNS = [run.name for run in STUDY.runs.values() if run.from_reads]
 CONTRASTS = list(STUDY.contrasts)
 BRANCHES = ["deep", "manual"]
 NAME = study.NAME.pattern
+
+
+SIZES = requests.Sizes(STUDY, RESULTS)
+
+
+def ask(rule, names=("mem_mb", "runtime")):
+    """What the jobs of a rule ask for, by their work and attempt, in the form of `resources`."""
+
+    def look_up(wildcards, input, threads):
+        try:
+            return requests.of_job(rule, wildcards, threads, SIZES)
+        except requests.Unknown as unknown:
+            # A missing input is what makes Snakemake put this off until the job is submitted.
+            raise FileNotFoundError(errno.ENOENT, str(unknown), input[0]) from None
+
+    def resource(name):
+        return lambda wildcards, input, threads, attempt: requests.ask(
+            look_up(wildcards, input, threads), threads, attempt
+        )[name]
+
+    return {name: resource(name) for name in names}
 
 
 def targets():
@@ -87,10 +110,15 @@ def get_reference(wildcards):
     return {key: local_copy(config["reference"][key]) for key in ("fasta", "gtf")}
 
 
+@cache
+def chemistry(name):
+    """A row of the table of chemistries, read once for all runs."""
+    return read_chemistry(CHEMISTRIES, name)
+
+
 def get_chemistry(wildcards):
     """Where barcode and UMI of a run, or of a chemistry, lie."""
-    name = wildcards.get("chemistry") or STUDY.runs[wildcards.run].chemistry
-    return read_chemistry(CHEMISTRIES, name)
+    return chemistry(wildcards.get("chemistry") or STUDY.runs[wildcards.run].chemistry)
 
 
 def get_whitelist(wildcards):
@@ -148,6 +176,21 @@ def report_input(wildcards):
         files["truth"] = "<results>/comparison/truth.tsv"
         files["truth_de"] = "<results>/comparison/truth_de.tsv"
     return files
+
+
+def simulated_runs():
+    """Sample of each run whose archive the embedded study makes."""
+    made = f"{RESULTS}/simulated/"
+    return {run.name: run.sample for run in STUDY.runs.values() if run.sra.startswith(made)}
+
+
+def simulated_samples():
+    """Their samples, with the columns that the simulation looks at."""
+    columns = ["subtype", *config.get("simulation", {}).get("effects", {})]
+    return {
+        name: {column: level for column, level in STUDY.samples[name].items() if column in columns}
+        for name in simulated_runs().values()
+    }
 
 
 def describe_sources():

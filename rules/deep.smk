@@ -15,6 +15,8 @@ rule train_scvi:
     conda:
         "../envs/scvi.yaml"
     threads: 4
+    resources:
+        **ask("train_scvi"),
     params:
         n_latent=config["deep"]["n_latent"],
         n_hidden=config["deep"]["n_hidden"],
@@ -42,6 +44,8 @@ rule scvi_de:
     conda:
         "../envs/scvi.yaml"
     threads: 4
+    resources:
+        **ask("scvi_de"),
     params:
         delta=config["deep"]["delta"],
         seed=config["seed"],

@@ -14,6 +14,8 @@ rule cluster_cells:
     conda:
         "../envs/scanpy.yaml"
     threads: 2
+    resources:
+        **ask("cluster_cells"),
     params:
         n_neighbors=config["explore"]["n_neighbors"],
         resolution=config["explore"]["resolution"],
@@ -36,6 +38,8 @@ rule annotate_cells:
     conda:
         "../envs/celltypist.yaml"
     threads: 2
+    resources:
+        **ask("annotate_cells"),
     params:
         seed=config["seed"],
     script:

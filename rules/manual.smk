@@ -13,6 +13,8 @@ rule log_pca:
     conda:
         "../envs/scanpy.yaml"
     threads: 2
+    resources:
+        **ask("log_pca"),
     params:
         n_components=config["manual"]["n_components"],
         seed=config["seed"],

@@ -16,6 +16,8 @@ rule starsolo:
     conda:
         "../envs/star.yaml"
     threads: 8
+    resources:
+        **ask("starsolo"),
     params:
         chemistry=get_chemistry,
     script:
@@ -33,6 +35,8 @@ rule load_counts:
         "<benchmarks>/load_counts/{run}.tsv"
     conda:
         "../envs/scanpy.yaml"
+    resources:
+        **ask("load_counts"),
     params:
         sample=get_sample,
         subset=get_subset,

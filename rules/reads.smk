@@ -14,6 +14,8 @@ rule prefetch:
         "<benchmarks>/prefetch/{accession}.tsv"
     conda:
         "../envs/sra.yaml"
+    resources:
+        downloads=1,
     script:
         "../scripts/prefetch.py"
 
@@ -30,6 +32,8 @@ rule fasterq_dump:
     conda:
         "../envs/sra.yaml"
     threads: 6
+    resources:
+        **ask("fasterq_dump", ["mem_mb", "runtime", "disk_mb"]),
     script:
         "../scripts/fasterq_dump.py"
 
@@ -68,13 +72,15 @@ rule fastqc:
         role="barcode|cdna",
     conda:
         "../envs/fastqc.yaml"
+    resources:
+        **ask("fastqc"),
     script:
         "../scripts/fastqc.py"
 
 
 rule multiqc:
     input:
-        config=f"{workflow.basedir}/config/multiqc.yaml",
+        config=os.path.relpath(f"{workflow.basedir}/config/multiqc.yaml"),
         fastqc=expand(
             "<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
             run=SEQUENCED_RUNS,

@@ -15,6 +15,8 @@ rule download:
     conda:
         # The environment of the other download; this one needs no more than Python.
         "../envs/sra.yaml"
+    resources:
+        downloads=1,
     params:
         url=get_url,
     script:
@@ -48,6 +50,8 @@ rule star_index:
     conda:
         "../envs/star.yaml"
     threads: 8
+    resources:
+        **ask("star_index"),
     script:
         "../scripts/star_index.py"
 

@@ -6,8 +6,6 @@ from latere.errors import StudyError
 from latere.job import JobError, run, start
 
 MAGIC = b"NCBI.sra"
-# Where no profile grants an amount.
-DEFAULT_MEM_MB = 2000
 
 
 def dump_command(archive: Path, folder: Path, threads: int, mem_mb: int) -> list:
@@ -56,8 +54,7 @@ def main(snakemake):
     start(snakemake)
     archive, folder = Path(snakemake.input[0]), Path(snakemake.output[0])
     check_archive(archive, snakemake.wildcards.run)
-    mem_mb = snakemake.resources.get("mem_mb", DEFAULT_MEM_MB)
-    run(dump_command(archive, folder, snakemake.threads, mem_mb))
+    run(dump_command(archive, folder, snakemake.threads, snakemake.resources.mem_mb))
     (folder / "tmp").rmdir()
     run(["pigz", "--processes", snakemake.threads, *sorted(folder.glob("*.fastq"))])
 

@@ -40,6 +40,8 @@ class Run:
         One tuple of lanes a mate, in the order of the sheet.
     matrix, subset
         Path of a count matrix, and ``obs_column=value`` of its cells.
+    spots
+        Number of sequenced spots; None where the sheet does not tell.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Run:
     fastq: tuple[tuple[str, ...], ...] = ()
     matrix: str = ""
     subset: str = ""
+    spots: int | None = None
 
     @property
     def from_reads(self) -> bool:
@@ -358,7 +361,8 @@ def to_run(row: Mapping[str, str]) -> Run:
         if column in row
     )
     text = {key: row.get(key, "") for key in ("chemistry", "sra", "matrix", "subset")}
-    return Run(row["run"], row["sample"], fastq=fastq, **text)
+    spots = int(row["spots"]) if "spots" in row else None
+    return Run(row["run"], row["sample"], fastq=fastq, spots=spots, **text)
 
 
 def check_sources(

@@ -1,0 +1,420 @@
+"""What a job needs: memory, CPU time and disk by the size of its work, and what to ask for.
+
+One model serves two ends: a rule asks for its `Need` with a margin that grows with each attempt
+(`ask`), and `plan` adds the needs up as they are. Every figure tells where it comes from:
+
+- measured: on two cores of a cloud machine, Debian 12. Reads: the demo's archive A_1 (416,037
+  spots of 8 + 26 + 91 bases), counted once and eight times over. Cells: two studies of 6,000 and
+  24,000 cells, drawn from 2,170 real PBMC with 33,694 genes, 1,230 entries a cell. CPU time is user
+  plus system time, of GNU time or of Snakemake's benchmark tables.
+- published: with its source.
+"""
+
+import gzip
+import math
+import os
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from latere.study import URL, Run, Study, url_name
+
+# Asked for over expected. Memory: what is measured differs by less from run to run. Time: other
+# processors, shared file systems; a job that ends early gives the rest back.
+MEMORY_MARGIN = 1.2
+TIME_MARGIN = 3
+LEAST_MEM_MB, STEP_MEM_MB = 2000, 500
+LEAST_MINUTES = 30
+
+# Bytes a spot of an SRA archive: 303 GB, 3,587 million spots of 132 bases (GSE132509, SRA).
+ARCHIVE_BYTES = 85
+# Bytes a spot of gzipped FASTQ: 78 for the 114 bases of real v2 reads (bamtofastq's test data), so
+# 91 for 132 bases; plain FASTQ with fasterq-dump's read names 588 (measured).
+FASTQ_BYTES = {True: 91, False: 588}
+# GRCh38 without alternative loci, in bases; gzipped FASTA holds 3.6 bases a byte (measured).
+HUMAN_BASES, BASES_PER_GZ_BYTE = 3.1e9, 3.6
+# Read pairs a cell of 3' v2, and most cells of a library, that the maker advises (10x Genomics,
+# knowledge base 115002022743 and 360001378811). GSE132509 has 70,000 read pairs a cell.
+SPOTS_PER_CELL, MOST_CELLS = 50_000, 10_000
+# Genes that pass as tested (14,000 measured in PBMC; 19,400 protein-coding genes in GENCODE 44),
+# and entries (counts above 0) a cell: twice that of PBMC, as larger cells hold more.
+TESTED_GENES, ENTRIES_PER_CELL = 20_000, 2_500
+# Bytes an entry of a compressed .h5ad (measured).
+BYTES_PER_ENTRY = 2.8
+
+
+class Unknown(Exception):
+    """A size that neither the sheet nor a file tells yet; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a job is expected to take.
+
+    Attributes
+    ----------
+    mem_mb
+        Memory at its peak, MB.
+    cpu_s
+        CPU time, seconds, all threads together.
+    gpu_s
+        GPU time, seconds, where there is a GPU.
+    scratch
+        Bytes on disk at the peak that do not stay.
+    waiting
+        Bytes of these that lie there until the next jobs have read them.
+    kept
+        Bytes of its outputs that stay.
+    """
+
+    mem_mb: float = 500
+    # A minute for a job that has no figure of its own: in the demo none took more than 10 s.
+    cpu_s: float = 60
+    gpu_s: float = 0
+    scratch: float = 0
+    waiting: float = 0
+    kept: float = 0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Cells of a study, genes that are tested, and entries (counts above 0) of the matrix."""
+
+    cells: float
+    genes: float
+    entries: float
+
+
+def ask(need: Need, threads: int, attempt: int) -> dict[str, int]:
+    """What a job asks for: its need, with margins, times the number of the attempt.
+
+    Returns
+    -------
+    dict
+        `mem_mb`, `runtime` (minutes) and `disk_mb`.
+    """
+    memory = MEMORY_MARGIN * need.mem_mb / STEP_MEM_MB
+    minutes = TIME_MARGIN * need.cpu_s / threads / 60
+    return {
+        "mem_mb": attempt * max(LEAST_MEM_MB, STEP_MEM_MB * math.ceil(memory)),
+        "runtime": attempt * max(LEAST_MINUTES, math.ceil(minutes)),
+        "disk_mb": math.ceil((need.scratch + need.kept) / 1e6),
+    }
+
+
+def prefetch(spots: float) -> Need:
+    """Download of an archive; its time is the network's."""
+    return Need(kept=ARCHIVE_BYTES * spots)
+
+
+def fasterq_dump(spots: float) -> Need:
+    """vdb-validate, fasterq-dump and pigz: 0.04 + 1.54 + 8.67 CPU s for 416,037 spots (measured).
+
+    On disk 693 bytes a spot at the peak (`du` every 0.05 s); gzipped reads wait to be counted.
+    Memory is what it is granted (`--mem`): enough for 100 MB a thread, its default.
+    """
+    waiting = FASTQ_BYTES[True] * spots
+    return Need(mem_mb=2000, cpu_s=25e-6 * spots, scratch=693 * spots, waiting=waiting)
+
+
+def fastqc(spots: float) -> Need:
+    """6.8 CPU s for 416,037 cDNA reads, 3.7 s for barcodes; 310 MB (measured)."""
+    return Need(mem_mb=400, cpu_s=17e-6 * spots, kept=2e6)
+
+
+def star_index(bases: float) -> Need:
+    """Memory of 10 bytes a base (STAR manual, 2.2); 23 min on 8 threads for the 2.73e9 bases of
+    the mouse, so 4.1e-6 CPU s a base (STAR issue 1906). Unpacks gzipped inputs beside the index.
+    """
+    index = index_bytes(bases)
+    return Need(mem_mb=(10 * bases + 2e9) / 1e6, cpu_s=4.1e-6 * bases, scratch=bases, kept=index)
+
+
+def index_bytes(bases: float) -> float:
+    """Size of a STAR index: genome and suffix array 9 bytes a base, and 6 * 4^n for the index of
+    n-mers, n as the manual advises (STAR wiki, FAQ on run time). Human: 29.5 GB.
+    """
+    return 9 * bases + 6 * 4 ** min(14, math.log2(bases) / 2 - 1)
+
+
+def starsolo(spots: float, index: float, threads: int) -> Need:
+    """Counts of one run.
+
+    Memory: the index, 150 MB a thread (STAR wiki; 110 measured), and 24 bytes a spot: 12 for each
+    of two tables (STAR issue 1577; 22 measured). CPU: 19 min on 32 threads for 445 million human
+    spots (benchmark of STAR-suite, 2026-03), 82e-6 s a spot; 35e-6 on the demo's small genome.
+    Output: 6 bytes a spot and three barcode lists (measured with 1.25 reads a molecule: at most).
+    """
+    memory = index + 150e6 * threads + 24 * spots + 0.3e9
+    return Need(mem_mb=memory / 1e6, cpu_s=82e-6 * spots, kept=7e6 + 6 * spots)
+
+
+def load_counts(entries: float) -> Need:
+    """345 and 600 MB for matrices of 7.4 and 29.4 million entries (measured)."""
+    return Need(mem_mb=300 + 12e-6 * entries, cpu_s=5 + 0.1e-6 * entries, kept=4 * entries)
+
+
+def merge_cells(shape: Shape) -> Need:
+    """507 and 1,301 MB, 4.3 and 11.6 CPU s for 7.4 and 29.4 million entries (measured)."""
+    return Need(
+        mem_mb=250 + 36e-6 * shape.entries, cpu_s=5 + 0.4e-6 * shape.entries, kept=3 * shape.entries
+    )
+
+
+def gpu_seconds(passes: float) -> float:
+    """15 minutes for 8 million passes of a cell on an RTX 4070 Ti at 28 % (leukomap, whose
+    39,375 cells take 8 million passes by scvi-tools' rule).
+    """
+    return 900 * passes / 8e6
+
+
+def passes(cells: float, max_epochs: int | None) -> float:
+    """Passes of a cell through the model at most: `max_epochs` or scvi-tools' rule."""
+    return cells * (max_epochs or max(1, min(round(20_000 / max(cells, 1) * 400), 400)))
+
+
+def train_scvi(shape: Shape, max_epochs: int | None) -> Need:
+    """968 and 1,190 MB for 7.4 and 29.4 million entries; 0.11e-6 CPU s a pass of a cell and gene
+    (measured: 2 epochs, 6,000 cells, 11,143 genes). The libraries of CUDA get 4 GB more, which
+    nobody has measured here. Time is asked for as without a GPU.
+    """
+    done = passes(shape.cells, max_epochs)
+    return Need(
+        mem_mb=4900 + 12e-6 * shape.entries,
+        cpu_s=10 + 0.11e-6 * done * shape.genes,
+        gpu_s=gpu_seconds(done),
+        kept=2000 * shape.genes,
+    )
+
+
+# Groups of a test: all cells, and each cell type; 5 in PBMC, 14 types in config/markers.tsv.
+GROUPS = 15
+
+
+def scvi_de(shape: Shape) -> Need:
+    """5,000 pairs of draws a gene and group: 2,799 and 3,152 MB with 11,143 and 13,957 genes, 797
+    with 700; 1.3e-3 CPU s a gene and group (measured).
+    """
+    return Need(
+        mem_mb=700 + 0.18 * shape.genes + 12e-6 * shape.entries,
+        cpu_s=15 + 1.3e-3 * shape.genes * GROUPS,
+        kept=50 * shape.genes * GROUPS,
+    )
+
+
+def log_pca(shape: Shape) -> Need:
+    """481 and 848 MB, 3.3 and 7.5 CPU s for 7.4 and 29.4 million entries (measured)."""
+    return Need(mem_mb=360 + 17e-6 * shape.entries, cpu_s=3 + 0.2e-6 * shape.entries)
+
+
+def cluster_cells(shape: Shape) -> Need:
+    """511 and 821 MB, 14 and 60 CPU s for 6,000 and 24,000 cells (measured)."""
+    return Need(mem_mb=450 + 0.02 * shape.cells, cpu_s=5 + 2.5e-3 * shape.cells)
+
+
+def annotate_cells(shape: Shape) -> Need:
+    """645 and 1,343 MB, 4.7 and 10 CPU s for 7.4 and 29.4 million entries (measured)."""
+    return Need(mem_mb=410 + 32e-6 * shape.entries, cpu_s=4 + 0.3e-6 * shape.entries)
+
+
+def pseudobulk(shape: Shape) -> Need:
+    """350 and 1,121 MB, 2.3 and 4.8 CPU s for 7.4 and 29.4 million entries (measured)."""
+    return Need(mem_mb=100 + 36e-6 * shape.entries, cpu_s=3 + 0.2e-6 * shape.entries)
+
+
+def report(shape: Shape) -> Need:
+    """220 MB for 6,000 cells (measured)."""
+    return Need(mem_mb=200 + 0.01 * shape.cells, cpu_s=5 + 0.1e-3 * shape.cells, kept=5e6)
+
+
+class Sizes:
+    """Sizes of a study's work, from its files where they are there, else as the sheet tells.
+
+    Parameters
+    ----------
+    study
+        The checked study.
+    results, resources
+        Folders of its results, and of what it downloads.
+    """
+
+    def __init__(self, study: Study, results: str, resources: str = "resources"):
+        self.study, self.results, self.resources = study, Path(results), Path(resources)
+
+    @cached_property
+    def _by_accession(self) -> dict[str, str]:
+        return {run.accession: name for name, run in self.study.runs.items() if run.accession}
+
+    def run_of(self, wildcards: dict) -> str | None:
+        """Name of the run that a job works on, by its run or its accession."""
+        return wildcards.get("run") or self._by_accession.get(wildcards.get("accession"))
+
+    def archive(self, run: Run) -> Path:
+        """Where the archive of a run lies, or will lie."""
+        return self.resources / f"sra/{run.accession}.sra" if run.accession else Path(run.sra)
+
+    def spots(self, name: str) -> float:
+        """Spots of a run: the sheet's, else from the size of its archive or FASTQ files.
+
+        Raises
+        ------
+        Unknown
+            The sheet does not tell, and no file is there.
+        """
+        run = self.study.runs[name]
+        if run.spots is not None:
+            return run.spots
+        if run.fastq:
+            return sum(map(fastq_spots, (file for lane in run.fastq for file in lane)))
+        unpacked = self.results / "reads" / name
+        if self.archive(run).is_file():
+            return self.archive(run).stat().st_size / ARCHIVE_BYTES
+        if unpacked.is_dir():
+            return sum(map(fastq_spots, unpacked.glob("*.fastq.gz")))
+        raise Unknown(f"spots of run {name}: not in the sheet, and its archive is not there yet")
+
+    def bases(self) -> float:
+        """Bases of the genome; those of the human one while a URL is not yet downloaded.
+
+        Raises
+        ------
+        Unknown
+            The embedded study has not made its genome yet.
+        """
+        path = self.study.config["reference"]["fasta"]
+        local = self.resources / "downloads" / url_name(path) if URL.match(path) else Path(path)
+        if local.is_file():
+            return local.stat().st_size * (BASES_PER_GZ_BYTE if local.suffix == ".gz" else 1)
+        if URL.match(path):
+            return HUMAN_BASES
+        raise Unknown(f"size of the genome: {path} is not there yet")
+
+    def index(self) -> float:
+        """Bytes of the STAR index: on disk, else from the genome."""
+        folder = self.results / "reference/star_index"
+        files = (
+            [entry for entry in os.scandir(folder) if entry.is_file()] if folder.is_dir() else []
+        )
+        return sum(entry.stat().st_size for entry in files) or index_bytes(self.bases())
+
+    def source(self, name: str) -> Shape:
+        """Cells that a run's counts are loaded from: its matrix, else what its reads will give."""
+        run = self.study.runs[name]
+        if run.matrix:
+            return matrix_shape(run.matrix, os.stat(run.matrix).st_mtime)
+        cells = min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
+        return Shape(cells, TESTED_GENES, ENTRIES_PER_CELL * cells)
+
+    def called(self) -> Shape:
+        """Cells of all runs before the limits: counted, else as their sources tell."""
+        shapes = {}
+        for name, run in self.study.runs.items():
+            counts = self.results / f"counts/{name}.h5ad"
+            if counts.is_file():
+                shapes[name] = matrix_shape(str(counts), counts.stat().st_mtime)
+            else:
+                # Runs may be parts of one matrix.
+                shapes[run.matrix or name] = self.source(name)
+        return Shape(
+            sum(shape.cells for shape in shapes.values()),
+            max(shape.genes for shape in shapes.values()),
+            sum(shape.entries for shape in shapes.values()),
+        )
+
+    def kept(self) -> Shape:
+        """Cells that both branches look at: those of `cells.h5ad`, else all that are called."""
+        cells = self.results / "cells/cells.h5ad"
+        return matrix_shape(str(cells), cells.stat().st_mtime) if cells.is_file() else self.called()
+
+
+def fastq_spots(file: str | Path) -> float:
+    """Spots that one of a run's FASTQ files stands for, so that all of them together give all."""
+    file = Path(file)
+    return file.stat().st_size / FASTQ_BYTES[file.suffix == ".gz"]
+
+
+@cache
+def matrix_shape(path: str, changed: float) -> Shape:
+    """Shape of a count matrix: an .h5ad, a 10x .h5 or a 10x folder.
+
+    Parameters
+    ----------
+    path
+        The matrix.
+    changed
+        Time of its last change, so that another one is read anew.
+
+    Returns
+    -------
+    Shape
+        Tested genes are those marked so, else all. Of a file of another form a guess by its size:
+        what is wrong with it is told by the job that reads it.
+    """
+    try:
+        return _folder_shape(Path(path)) if Path(path).is_dir() else _h5_shape(path)
+    except (OSError, KeyError, ValueError, StopIteration):
+        entries = int(Path(path).stat().st_size / BYTES_PER_ENTRY)
+        return Shape(entries / ENTRIES_PER_CELL, TESTED_GENES, entries)
+
+
+def _h5_shape(path: str) -> Shape:
+    import h5py
+
+    with h5py.File(path) as file:
+        if "X" not in file:
+            genes, cells = file["matrix/shape"][:]
+            return Shape(int(cells), int(genes), len(file["matrix/data"]))
+        counts = file["X"]
+        sparse = isinstance(counts, h5py.Group)
+        cells, genes = counts.attrs["shape"] if sparse else counts.shape
+        tested = file["var/tested"][:].sum() if "tested" in file["var"] else genes
+        return Shape(int(cells), int(tested), len(counts["data"]) if sparse else counts.size)
+
+
+def _folder_shape(folder: Path) -> Shape:
+    path = next(folder.glob("matrix.mtx*"))
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as lines:
+        header = next(line for line in lines if not line.startswith("%"))
+    genes, cells, entries = map(int, header.split())
+    return Shape(cells, genes, entries)
+
+
+def of_job(rule: str, wildcards: dict, threads: int, sizes: Sizes) -> Need:
+    """What a job is expected to take; the least where its rule has no figure of its own.
+
+    Raises
+    ------
+    Unknown
+        A size that it depends on is not known yet.
+    """
+    run = sizes.run_of(wildcards)
+    match rule:
+        case "prefetch":
+            return prefetch(sizes.spots(run))
+        case "fasterq_dump":
+            return fasterq_dump(sizes.spots(run))
+        case "fastqc":
+            return fastqc(sizes.spots(run))
+        case "star_index":
+            return star_index(sizes.bases())
+        case "starsolo":
+            return starsolo(sizes.spots(run), sizes.index(), threads)
+        case "load_counts":
+            return load_counts(sizes.source(run).entries)
+        case "merge_cells":
+            return merge_cells(sizes.called())
+        case "train_scvi":
+            return train_scvi(sizes.kept(), sizes.study.config["deep"]["max_epochs"])
+        case "scvi_de":
+            return scvi_de(sizes.kept())
+        case "log_pca":
+            return log_pca(sizes.kept())
+        case "cluster_cells":
+            return cluster_cells(sizes.kept())
+        case "annotate_cells":
+            return annotate_cells(sizes.kept())
+        case "pseudobulk":
+            return pseudobulk(sizes.kept())
+        case "report":
+            return report(sizes.kept())
+    return Need()

@@ -1,0 +1,229 @@
+"""What a study will cost by stage: jobs as Snakemake counts them, figures of latere.requests."""
+
+import inspect
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from latere import requests
+from latere.job import JobError
+
+WIDTH = 100
+UNKNOWN = "unknown"
+RULE = re.compile(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)*)", re.MULTILINE)
+FIELD = re.compile(r"^ {4}(\w+): (.*)$", re.MULTILINE)
+
+
+def dry_run(config: dict, snakefile: Path, options: list[str]) -> pd.DataFrame:
+    """The jobs of a study, by a dry run with its effective configuration.
+
+    Parameters
+    ----------
+    config
+        The configuration, defaults filled in.
+    snakefile
+        The workflow.
+    options
+        Further options of Snakemake.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a job: rule, wildcards (a dict), threads.
+
+    Raises
+    ------
+    JobError
+        The dry run failed; its last words are in the message.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        # Keys in another order are other parameters to Snakemake.
+        yaml.safe_dump(config, file, sort_keys=False)
+        file.flush()
+        # More cores than any rule takes, so that none is shown with fewer.
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "999"]
+        command += ["--snakefile", snakefile, "--configfile", file.name, *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise JobError(f"the dry run failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    return parse_jobs(done.stdout)
+
+
+def parse_jobs(text: str) -> pd.DataFrame:
+    """Jobs in the printout of a dry run, as `dry_run` returns them.
+
+    Raises
+    ------
+    ValueError
+        Other numbers of jobs than in Snakemake's own table: its printout has changed.
+    """
+    jobs = []
+    for rule, block in RULE.findall(text):
+        fields = dict(FIELD.findall(block))
+        pairs = fields["wildcards"].split(", ") if "wildcards" in fields else []
+        wildcards = dict(pair.split("=", 1) for pair in pairs)
+        jobs.append((rule, wildcards, int(fields.get("threads", 1))))
+    jobs = pd.DataFrame(jobs, columns=["rule", "wildcards", "threads"])
+    counted = re.search(r"^total +(\d+)$", text, re.MULTILINE)
+    # The target `all` is a job too, and the only one without a script.
+    if len(jobs) != (int(counted[1]) if counted else 0):
+        raise ValueError("the dry run tells other numbers of jobs than found in its text")
+    return jobs[jobs["rule"] != "all"].reset_index(drop=True)
+
+
+def cost_jobs(jobs: pd.DataFrame, sizes: requests.Sizes) -> pd.DataFrame:
+    """Expected cost of each job.
+
+    Parameters
+    ----------
+    jobs
+        As `dry_run` returns them.
+    sizes
+        Sizes of the study's work.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index as `jobs`: core_hours, gpu_hours, cpu_only (core-hours without a GPU), memory (GB
+        asked for), scratch, waiting and kept (GB), NaN where unknown; and missing (what would
+        have to be known).
+    """
+    return pd.DataFrame([_cost(*job, sizes) for job in jobs.itertuples(index=False)], jobs.index)
+
+
+def _cost(rule: str, wildcards: dict, threads: int, sizes: requests.Sizes) -> dict:
+    try:
+        need = requests.of_job(rule, wildcards, threads, sizes)
+    except requests.Unknown as unknown:
+        return {"missing": str(unknown)}
+    asked = requests.ask(need, threads, attempt=1)["mem_mb"] / 1e3
+    cpu_only = need.cpu_s / 3600
+    return {
+        "core_hours": threads * need.gpu_s / 3600 if need.gpu_s else cpu_only,
+        "cpu_only": cpu_only,
+        "gpu_hours": need.gpu_s / 3600,
+        # A rule without a figure of its own asks for what the site gives by default.
+        "memory": 0 if need == requests.Need() else asked,
+        "scratch": need.scratch / 1e9,
+        "waiting": need.waiting / 1e9,
+        "kept": need.kept / 1e9,
+        "missing": "",
+    }
+
+
+def sum_stages(jobs: pd.DataFrame, costs: pd.DataFrame, left: pd.DataFrame, stages: dict):
+    """Costs by stage, and in all.
+
+    Parameters
+    ----------
+    jobs, costs, left
+        All jobs, what they cost (as `cost_jobs` tells), and the jobs that are left to do.
+    stages
+        Stage by rule, in the order data flows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By stage: jobs, to_do, core_hours, gpu_hours, memory, disk_peak, disk_final; NaN where one
+        of its jobs is unknown.
+    """
+    stage = jobs["rule"].map(stages)
+    order = [name for name in dict.fromkeys(stages.values()) if name in set(stage)]
+
+    def add(part):
+        total = part[["core_hours", "gpu_hours", "memory", "scratch", "kept"]].sum(skipna=False)
+        total["memory"] = part["memory"].max(skipna=False)
+        return total
+
+    rows = {name: add(costs[stage == name]) for name in order} | {"in all": add(costs)}
+    table = pd.DataFrame(rows).T
+    counts = stage.value_counts()
+    done = left["rule"].map(stages).value_counts()
+    table.insert(0, "jobs", counts.reindex(order).tolist() + [len(jobs)])
+    table.insert(1, "to do", done.reindex(order, fill_value=0).tolist() + [len(left)])
+    table["disk peak"] = table.pop("scratch") + table["kept"]
+    table["disk final"] = table.pop("kept")
+    return table.rename(columns={"core_hours": "core-hours", "gpu_hours": "GPU-hours"})
+
+
+def show(table: pd.DataFrame) -> str:
+    """The table for a terminal; hours, and gigabytes of memory and disk."""
+
+    def number(value):
+        return UNKNOWN if pd.isna(value) else f"{value:.1f}" if value else "-"
+
+    shown = table.copy()
+    for column in table.columns[2:]:
+        shown[column] = table[column].map(number)
+    # `memory` of rules that ask for nothing of their own is what the site gives.
+    units = {"memory": "memory GB", "disk peak": "disk peak GB", "disk final": "disk final GB"}
+    return shown.rename(columns=units).to_string(justify="right")
+
+
+def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes) -> str:
+    """How the figures come about, what is unknown, and what holds the disk down."""
+    notes = []
+    missing = [reason for reason in costs["missing"].unique() if reason]
+    if missing:
+        more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
+        notes.append(f"{UNKNOWN}: {'; '.join(missing[:3])}{more}.")
+    notes.append(
+        "memory: what the largest job of a stage asks for at first, a fifth more than expected; "
+        "`-` is what the site gives by default."
+    )
+    if costs["waiting"].sum() > 0:
+        notes.append(
+            "disk peak: with all runs unpacked at once. A run takes "
+            f"{costs['scratch'].max():.1f} GB at most while it is unpacked, and reads that wait to "
+            f"be counted take {costs['waiting'].sum():.1f} GB in all: N runs at a time peak at "
+            f"{(costs['waiting'] + costs['kept']).sum():.1f} GB and N times the first. "
+            "`--resources disk_mb=M` unpacks as many at a time as M has room for."
+        )
+    if costs["gpu_hours"].sum() > 0:
+        hours = costs.loc[costs["gpu_hours"] > 0, "cpu_only"].sum()
+        notes.append(f"GPU-hours: without a GPU, {hours:.1f} core-hours in their place.")
+    if costs["missing"].eq("").any() and not missing:
+        shape = sizes.kept()
+        notes.append(f"cells: {shape.cells:,.0f}, genes tested: {shape.genes:,.0f}.")
+    notes.append(
+        "error: core-hours and GPU-hours within a factor of 2, memory of STAR within a tenth, of "
+        "what works on cells within a factor of 2, disk of reads within a third."
+    )
+    for rule in dict.fromkeys(jobs["rule"]):
+        if hasattr(requests, rule):
+            notes.append(f"{rule}: {' '.join(inspect.getdoc(getattr(requests, rule)).split())}")
+    notes.append("all other rules: a CPU minute a job at most; none took 10 s in the demo.")
+    return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
+
+
+def tell(sizes: requests.Sizes, stages: dict, snakefile: Path, in_conda: bool, log: Path) -> None:
+    """Print the plan, and keep it.
+
+    Parameters
+    ----------
+    sizes
+        Sizes of the study's work.
+    stages
+        Stage by rule, in the order data flows.
+    snakefile
+        The workflow.
+    in_conda
+        Whether software comes from conda, which counts in what is left to do.
+    log
+        File for the plan.
+    """
+    study = sizes.study
+    options = ["--sdm", "conda"] if in_conda else []
+    jobs = dry_run(study.config, snakefile, [*options, "--forceall"])
+    left = dry_run(study.config, snakefile, options)
+    costs = cost_jobs(jobs, sizes)
+    table = sum_stages(jobs, costs, left, stages)
+    text = f"\n{study.name}\n\n{show(table)}\n\n{explain(jobs, costs, sizes)}\n"
+    log.write_text(text)
+    print(text, flush=True)

@@ -1,0 +1,104 @@
+"""Jobs read from a dry run's text, and their costs by stage."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latere.requests import Sizes
+from latere.study import Run, Study
+from plan import cost_jobs, parse_jobs, show, sum_stages
+
+TEXT = """
+Job stats:
+job         count
+--------  -------
+all             1
+prefetch        1
+starsolo        2
+total           4
+
+localrule prefetch:
+    output: resources/sra/SRR1.sra
+    jobid: 3
+    wildcards: accession=SRR1
+    resources: tmpdir=/tmp, downloads=1
+Shell command: None
+
+[Sun Nov 22 18:33:12 2026]
+rule starsolo:
+    jobid: 52
+    wildcards: run=a
+    threads: 8
+    resources: tmpdir=/tmp, runtime=1125
+
+rule starsolo:
+    jobid: 53
+    wildcards: run=b
+    threads: 8
+
+localrule all:
+    jobid: 0
+
+"""
+STAGES = {"prefetch": "reads", "starsolo": "quantify", "report": "report"}
+
+
+@pytest.fixture
+def jobs():
+    return parse_jobs(TEXT)
+
+
+@pytest.fixture
+def sizes(tmp_path):
+    runs = {
+        "a": Run("a", "a", sra="SRR1", spots=10**9),
+        "b": Run("b", "b", sra="SRR2"),
+    }
+    config = {"reference": {"fasta": "https://example.org/genome.fa.gz"}}
+    return Sizes(Study("s", config, runs, {}), tmp_path / "results", tmp_path / "resources")
+
+
+def test_jobs_of_a_dry_run(jobs):
+    assert jobs.values.tolist() == [
+        ["prefetch", {"accession": "SRR1"}, 1],
+        ["starsolo", {"run": "a"}, 8],
+        ["starsolo", {"run": "b"}, 8],
+    ]
+
+
+def test_another_form_of_the_text_is_an_error_not_a_smaller_study():
+    with pytest.raises(ValueError, match="other numbers of jobs"):
+        parse_jobs(TEXT.replace("rule starsolo", "checkpoint starsolo"))
+
+
+def test_nothing_to_do_is_no_job():
+    assert len(parse_jobs("Nothing to be done (all requested files are present).\n")) == 0
+
+
+def test_unknown_is_told_and_never_summed(jobs, sizes):
+    costs = cost_jobs(jobs, sizes)
+    assert costs["missing"].astype(bool).tolist() == [False, False, True]
+    assert costs.loc[1, "core_hours"] == pytest.approx(82e-6 * 10**9 / 3600)
+    table = sum_stages(jobs, costs, jobs.iloc[1:], STAGES)
+    assert table.index.tolist() == ["reads", "quantify", "in all"]
+    assert table["jobs"].tolist() == [1, 2, 3] and table["to do"].tolist() == [0, 2, 2]
+    assert table.loc["reads", "disk final"] == pytest.approx(85)
+    assert table.loc[["quantify", "in all"], "core-hours"].isna().all()
+    shown = show(table)
+    assert shown.count("unknown") == 2 * 5
+
+
+def test_disk_peaks_with_what_is_kept():
+    jobs = pd.DataFrame({"rule": ["prefetch", "starsolo"]})
+    costs = pd.DataFrame(
+        {
+            "core_hours": [1.0, 2.0],
+            "gpu_hours": 0.0,
+            "memory": [2.0, 44.0],
+            "scratch": [5.0, 0.0],
+            "kept": [3.0, 1.0],
+        }
+    )
+    total = sum_stages(jobs, costs, jobs[:0], STAGES).loc["in all"]
+    assert total[["core-hours", "memory", "disk peak", "disk final"]].tolist() == [3, 44, 9, 4]
+    assert not np.isnan(total["GPU-hours"])
