@@ -29,6 +29,16 @@ def test_clusters_find_the_types_and_repeat(cells):
     assert purity > 0.95
 
 
+def test_many_cells_are_clustered_by_approximate_neighbours():
+    """From 8,192 cells on scanpy leaves the search to pynndescent."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2], 2750)
+    umap, clusters = cluster(rng.normal(5 * np.eye(3)[kind], 1), 15, 0.1, 0)
+    assert umap.shape == (len(kind), 2)
+    purity = pd.crosstab(clusters, kind).max(axis=1).sum() / len(kind)
+    assert purity > 0.95
+
+
 def test_few_cells_and_genes_give_fewer_components(cells):
     assert log_pca(cells[:4].copy(), 30, 0).obsm["X_pca"].shape == (4, 3)
 

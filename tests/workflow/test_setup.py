@@ -177,18 +177,23 @@ def test_help_lists_every_target(machine):
     assert [name for name in phony.split()[1:] if f"make {name} " not in told] == []
 
 
-def test_clean_keeps_the_results_of_other_studies(machine):
+def test_clean_keeps_other_studies_and_how_they_were_made(machine):
     kept = machine.project / "results/mine/report.html"
     for path in (kept, machine.project / "results/demo/report.html"):
         path.parent.mkdir(parents=True)
         path.touch()
-    (machine.project / ".snakemake/metadata").mkdir(parents=True)
+    records = machine.project / "results/.snakemake"
+    records.mkdir()
+    (machine.project / ".snakemake").mkdir()
     (machine.project / "scripts").mkdir()
     (machine.project / "tests").mkdir()
     assert machine.make("clean").returncode == 0
     assert kept.exists()
     assert not (machine.project / "results/demo").exists()
-    assert (machine.project / ".snakemake/metadata").exists()
+    assert records.exists() and (machine.project / ".snakemake").exists()
+    shutil.rmtree(kept.parent)
+    assert machine.make("clean").returncode == 0
+    assert not records.exists() and not (machine.project / ".snakemake").exists()
 
 
 def test_check_names_what_a_python_environment_lacks(tmp_path):
