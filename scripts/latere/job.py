@@ -58,6 +58,8 @@ def start(snakemake) -> logging.Logger:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.captureWarnings(True)
+    # Snakemake shows no further log of a failed job, that of SLURM for one, after an empty one.
+    logging.info("%s: start, threads: %d", snakemake.rule, snakemake.threads)
     sys.excepthook = partial(_explain, snakemake.rule, Path(snakemake.log[0]).parent, terminal)
     return logging.getLogger(snakemake.rule)
 

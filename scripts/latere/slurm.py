@@ -1,4 +1,4 @@
-"""SLURM jobs that an earlier run of this folder left behind when it was killed."""
+"""What Snakemake leaves undone on SLURM: jobs of a run that was killed, logs it does not show."""
 
 import getpass
 import re
@@ -12,6 +12,8 @@ from snakemake.logging import logger
 
 # The name of a run's jobs, as the plugin tells it.
 RUN_ID = re.compile(r"^SLURM run ID: (\S+)$", re.MULTILINE)
+# SLURM's log of a job that failed, as Snakemake names it.
+FAILED_LOG = re.compile(r"(/[^,\n]*/slurm_logs/[^,\n]*\.log) \(check log")
 # SLURM first asks a job to end (KillWait, half a minute), then a node that hangs to answer.
 PATIENCE, PAUSE = 300, 2  # seconds
 
@@ -91,3 +93,20 @@ def end_earlier_jobs(results: str, logs: Path = Path(".snakemake/log")) -> None:
             f"told: {error.stderr.strip()}\nStart again when SLURM answers. If that cluster is "
             f"gone, remove its logs: grep -l 'SLURM run ID' {logs}/*.log"
         )
+
+
+def show_hidden_logs(log: str) -> None:
+    """Show SLURM's logs of failed jobs that Snakemake did not show.
+
+    It shows the logs of a job up to the first that is empty or absent; that of the rule comes
+    first, and is empty where the disk is full or the job was ended at once.
+
+    Parameters
+    ----------
+    log
+        Snakemake's own log of this run.
+    """
+    text = Path(log).read_text(errors="replace")
+    for name in dict.fromkeys(FAILED_LOG.findall(text)):
+        if f"Logfile {name}:" not in text and Path(name).is_file():
+            logger.error(f"Logfile {name}:\n{Path(name).read_text(errors='replace')}")

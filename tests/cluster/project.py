@@ -64,7 +64,9 @@ class Project:
         self.describe_site(site)
         command = ["snakemake", *map(str, words), "--profile", "slurm", "--configfile", CONFIG]
         name = f"snakemake-{len(self.runs)}"
-        self.runs.append(Run(command, self.folder, self.cluster.env, name))
+        # The nodes lend more processors than there are: threads that wait must not hold one.
+        env = self.cluster.env | {"OMP_WAIT_POLICY": "PASSIVE"}
+        self.runs.append(Run(command, self.folder, env, name))
         return self.runs[-1]
 
     def forget(self, *files):

@@ -32,7 +32,9 @@ def run_script(log, body):
 def test_output_goes_to_the_log(tmp_path):
     body = "import subprocess; print('ours'); subprocess.run(['echo', 'theirs'])"
     assert run_script(tmp_path / "log", body) == (0, "")
-    assert sorted((tmp_path / "log").read_text().split()) == ["ours", "theirs"]
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[0].endswith("INFO align: start, threads: 1")
+    assert sorted(lines[1:]) == ["ours", "theirs"]
 
 
 def test_an_expected_failure_is_a_sentence(tmp_path):

@@ -71,6 +71,20 @@ def test_a_job_that_does_not_end_is_told(logs, programs, monkeypatch):
         slurm.end_earlier_jobs("results/demo", logs)
 
 
+def test_logs_that_snakemake_hides_are_shown(tmp_path, caplog):
+    folder = tmp_path / "slurm_logs/rule_x"
+    folder.mkdir(parents=True)
+    for name in ("1", "2"):
+        (folder / f"{name}.log").write_text(f"reason {name}\n")
+    errors = [
+        f"    log: results/x.log, {folder}/{name}.log (check log file(s) for error details)\n"
+        for name in ("1", "2", "3", "1")
+    ]
+    (tmp_path / "log").write_text("".join(errors) + f"Logfile {folder}/2.log:\nreason 2\n")
+    slurm.show_hidden_logs(tmp_path / "log")
+    assert [record.message for record in caplog.records] == [f"Logfile {folder}/1.log:\nreason 1\n"]
+
+
 def submit(*words, **options):
     return subprocess.run([SBATCH, *words], capture_output=True, text=True, **options)
 
