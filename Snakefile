@@ -18,7 +18,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from latere import efficiency
 from latere.code import recorded_params
 from latere.records import keep_records_with
-from latere.slurm import end_earlier_jobs
+from latere.slurm import end_earlier_jobs, show_hidden_logs
 
 
 include: "rules/common.smk"
@@ -68,6 +68,7 @@ onsuccess:
 
 
 onerror:
+    show_hidden_logs(log)
     efficiency.tell(log, RESULTS)
 
 

@@ -95,7 +95,7 @@ def end_earlier_jobs(results: str, logs: Path = Path(".snakemake/log")) -> None:
         )
 
 
-def show_hidden_logs(log: str) -> None:
+def show_hidden_logs(logs: list[str]) -> None:
     """Show SLURM's logs of failed jobs that Snakemake did not show.
 
     It shows the logs of a job up to the first that is empty or absent; that of the rule comes
@@ -103,10 +103,10 @@ def show_hidden_logs(log: str) -> None:
 
     Parameters
     ----------
-    log
-        Snakemake's own log of this run.
+    logs
+        Snakemake's own of this run.
     """
-    text = Path(log).read_text(errors="replace")
+    text = "".join(Path(log).read_text(errors="replace") for log in logs)
     for name in dict.fromkeys(FAILED_LOG.findall(text)):
         if f"Logfile {name}:" not in text and Path(name).is_file():
             logger.error(f"Logfile {name}:\n{Path(name).read_text(errors='replace')}")

@@ -1,5 +1,6 @@
 """What goes wrong on a cluster, made to go wrong on a real one."""
 
+import re
 import subprocess
 import time
 
@@ -143,7 +144,8 @@ def test_a_disk_that_is_full_or_read_only_is_told(
         while True:
             filler.write(bytes(2**20))
     told = executed.start(*targets, "--retries", 0).fail().output
-    assert "No space left on device" in told
+    # Of the job itself, whose log lies on the same disk.
+    assert re.search("^log_pca: .*No space left on device", told, re.MULTILINE), told
     assert not (executed.results / EMBEDDING).exists()
     (small_disk / "filler").unlink()
 
@@ -162,5 +164,6 @@ def test_a_job_over_its_memory_or_time_succeeds_with_more(over_limits, assert_sa
     # Where a site has cgroups, the first is OUT_OF_MEMORY.
     assert list(grown["State"]) == ["FAILED", "COMPLETED"]
     assert list(grown["ReqMem"]) == ["200M", "4000M"]
-    assert "exceeded memory limit" in run.output
+    logs = over_limits.folder / ".snakemake/slurm_logs/rule_log_pca"
+    assert "exceeded memory limit" in (logs / f"{grown['JobID'].iloc[0]}.log").read_text()
     assert_same_tables(over_limits.results, EMBEDDING, LABELS)

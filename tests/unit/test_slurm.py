@@ -81,7 +81,7 @@ def test_logs_that_snakemake_hides_are_shown(tmp_path, caplog):
         for name in ("1", "2", "3", "1")
     ]
     (tmp_path / "log").write_text("".join(errors) + f"Logfile {folder}/2.log:\nreason 2\n")
-    slurm.show_hidden_logs(tmp_path / "log")
+    slurm.show_hidden_logs([tmp_path / "log"])
     assert [record.message for record in caplog.records] == [f"Logfile {folder}/1.log:\nreason 1\n"]
 
 
