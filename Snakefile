@@ -55,12 +55,13 @@ for step in workflow.rules:
     if step.script:
         step.set_params(**recorded_params(step, Path(workflow.basedir), in_conda))
 
-keep_records_with(Path("results"), create=False)
+if workflow.is_main_process:
+    keep_records_with(Path("results"), create=False)
 
 
 onstart:
     keep_records_with(Path("results"), create=True)
-    end_earlier_jobs(RESULTS)
+    end_earlier_jobs(submits=not workflow.local_exec)
 
 
 onsuccess:

@@ -27,6 +27,8 @@ SEQUENCED_RUNS = [run.name for run in STUDY.runs.values() if run.from_reads]
 CONTRASTS = list(STUDY.contrasts)
 BRANCHES = ["deep", "manual"]
 NAME = study.NAME.pattern
+# The reads of a run that FastQC looks at.
+ROLES = ["barcode", "cdna"]
 
 
 SIZES = requests.Sizes(STUDY, RESULTS)
@@ -39,6 +41,8 @@ def ask(rule, names=("mem_mb", "runtime")):
         try:
             return requests.of_job(rule, wildcards, threads, SIZES)
         except requests.Unknown as unknown:
+            if not input:
+                return requests.prefetch(requests.MOST_SPOTS)
             # A missing input is what makes Snakemake put this off until the job is submitted.
             raise FileNotFoundError(errno.ENOENT, str(unknown), input[0]) from None
 

@@ -15,6 +15,7 @@ rule prefetch:
     conda:
         "../envs/sra.yaml"
     resources:
+        **ask("prefetch", ["runtime"]),
         downloads=1,
     script:
         "../scripts/prefetch.py"
@@ -62,18 +63,19 @@ rule fastqc:
         reads=get_reads,
         roles="<results>/roles/{run}.json",
     output:
-        zip="<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
-        html="<results>/read_qc/fastqc/{run}_{role}_fastqc.html",
+        expand("<results>/read_qc/fastqc/{{run}}_{role}_fastqc.zip", role=ROLES),
+        expand("<results>/read_qc/fastqc/{{run}}_{role}_fastqc.html", role=ROLES),
     log:
-        "<logs>/fastqc/{run}_{role}.log",
+        "<logs>/fastqc/{run}.log",
     benchmark:
-        "<benchmarks>/fastqc/{run}_{role}.tsv"
-    wildcard_constraints:
-        role="barcode|cdna",
+        "<benchmarks>/fastqc/{run}.tsv"
     conda:
         "../envs/fastqc.yaml"
+    threads: 2
     resources:
         **ask("fastqc"),
+    params:
+        roles=ROLES,
     script:
         "../scripts/fastqc.py"
 
@@ -84,7 +86,7 @@ rule multiqc:
         fastqc=expand(
             "<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
             run=SEQUENCED_RUNS,
-            role=["barcode", "cdna"],
+            role=ROLES,
         ),
         starsolo=expand("<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS),
         versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),

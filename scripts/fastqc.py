@@ -1,6 +1,7 @@
-"""FastQC on one read of a run, all lanes as one."""
+"""FastQC on the reads of a run, each with all its lanes as one."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from latere.job import run, start
@@ -16,9 +17,15 @@ gzip -cdf "$@" | fastqc --outdir "$folder" "stdin:$name"
 
 def main(snakemake):
     start(snakemake)
-    name = f"{snakemake.wildcards.run}_{snakemake.wildcards.role}"
-    lanes = json.loads(Path(snakemake.input.roles).read_text())[snakemake.wildcards.role]
-    run(["bash", "-c", PIPE, "fastqc", name, Path(snakemake.output.zip).parent, *lanes])
+    lanes = json.loads(Path(snakemake.input.roles).read_text())
+    folder = Path(snakemake.output[0]).parent
+
+    def look_at(role):
+        name = f"{snakemake.wildcards.run}_{role}"
+        run(["bash", "-c", PIPE, "fastqc", name, folder, *lanes[role]])
+
+    with ThreadPoolExecutor(snakemake.threads) as pool:
+        list(pool.map(look_at, snakemake.params.roles))
 
 
 if __name__ == "__main__":

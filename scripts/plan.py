@@ -192,8 +192,8 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes) -> s
         shape = sizes.kept()
         notes.append(f"cells: {shape.cells:,.0f}, genes tested: {shape.genes:,.0f}.")
     notes.append(
-        "error: core-hours and GPU-hours within a factor of 2, memory of STAR within a tenth, of "
-        "what works on cells within a factor of 2, disk of reads within a third."
+        "error to expect: of core-hours, GPU-hours and memory of what works on cells a factor of 2 "
+        "to 3, of STAR's memory a tenth, of the disk of reads a third."
     )
     for rule in dict.fromkeys(jobs["rule"]):
         if hasattr(requests, rule):

@@ -11,8 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latere.site import AS_CLONED, render_site
+
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
+# The site of who runs the tests is none of theirs.
+os.environ.pop("LATERE_SITE", None)
 
 
 def pytest_runtest_setup(item):
@@ -67,7 +71,7 @@ def demo(root, snakemake) -> Path:
 
 @pytest.fixture(scope="session")
 def copy_project():
-    """Copy what makes up the workflow, without results, into a new folder."""
+    """Copy what makes up the workflow, as cloned and without results, into a new folder."""
 
     def copy(folder: Path) -> Path:
         for name in ("Snakefile", "rules", "scripts", "envs", "config", "profiles"):
@@ -77,6 +81,7 @@ def copy_project():
                 shutil.copytree(source, folder / name, ignore=ignored)
             else:
                 shutil.copy2(source, folder / name)
+        (folder / "profiles/slurm/site.yaml").write_text(render_site(AS_CLONED))
         (folder / "slurm").symlink_to("profiles/slurm")
         return folder
 

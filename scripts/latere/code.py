@@ -382,15 +382,10 @@ def dump(node) -> str:
 
 
 def r_parts(script: Path) -> list[str]:
-    """Tokens of an R script and of the files that it sources, by file."""
-    known = sorted(script.parent.rglob("*.[rR]"))
-    todo, done = [script], {}
-    while todo:
-        path = todo.pop()
-        if path not in done:
-            done[path] = r_tokens(path.read_text())
-            todo += r_sources(done[path], known)
-    return [f"{path.name}:" + "\1".join(done[path]) for path in sorted(done)]
+    """Tokens of an R script; of all R files of ours, where it sources any."""
+    tokens = r_tokens(script.read_text())
+    files = sorted(script.parent.rglob("*.[rR]")) if "source" in tokens else [script]
+    return [f"{path.name}:" + "\1".join(r_tokens(path.read_text())) for path in files]
 
 
 def r_tokens(source: str) -> list[str]:
@@ -403,26 +398,3 @@ def r_tokens(source: str) -> list[str]:
         elif match.lastgroup not in ("comment", "space"):
             tokens.append(match[0])
     return tokens[1:] if tokens[-1] != "\n" else tokens[1:-1]
-
-
-def r_sources(tokens: list[str], known: list[Path]) -> list[Path]:
-    """The files that R code sources: those that it names; all, where it does not say which.
-
-    Parameters
-    ----------
-    tokens
-        As `r_tokens` gives them.
-    known
-        R files of ours.
-    """
-    found = []
-    for start in [i for i, token in enumerate(tokens) if token in ("source", "sys.source")]:
-        depth, named = 0, []
-        for token in tokens[start + 1 :]:
-            depth += (token == "(") - (token == ")")
-            if not depth:
-                break
-            name = token.strip("\"'").rpartition("/")[2]
-            named += [path for path in known if path.name == name]
-        found += named or known
-    return found

@@ -23,7 +23,7 @@ FIELDS = (
 )
 SUBMITTED = re.compile(
     r"^Job (\S+) has been submitted with SLURM jobid (\d+) "
-    r"\(log: .*?/slurm_logs/(rule|group)_([^/]+)/.*\)\.$",
+    r"\(log: .*?/slurm_logs/(?:rule|group)_([^/]+)/.*\)\.$",
     re.MULTILINE,
 )
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -37,14 +37,11 @@ class Submission:
     ----------
     name
         Its rule; of a group the group and its rules, joined by `_`.
-    is_group
-        Whether it is a group.
     attempt
         1 for the first submission of the Snakemake job, 2 for the next.
     """
 
     name: str
-    is_group: bool
     attempt: int
 
 
@@ -81,9 +78,9 @@ def read_submissions(log: str) -> dict[str, Submission]:
     """
     attempts = Counter()
     submissions = {}
-    for job, slurm_id, kind, name in SUBMITTED.findall(log):
+    for job, slurm_id, name in SUBMITTED.findall(log):
         attempts[job] += 1
-        submissions[slurm_id] = Submission(name, kind == "group", attempts[job])
+        submissions[slurm_id] = Submission(name, attempts[job])
     return submissions
 
 
@@ -269,7 +266,7 @@ def tabulate(log: str, sacct: str, results: Path) -> list[Row]:
     for slurm_id, submission in read_submissions(log).items():
         if slurm_id in jobs:
             # Groups of the same rules are alike, whatever run they are of.
-            unit = groups[submission.name] if submission.is_group else submission.name
+            unit = groups.get(submission.name, submission.name)
             units[unit].append((submission, jobs[slurm_id]))
     rows = []
     for unit, members in sorted(units.items(), key=lambda item: str(item[0])):
@@ -335,7 +332,9 @@ def advise(rows: Iterable[Row]) -> dict[str, dict[str, str | int]]:
 
         def passed(state: str, figure: str, row=row, peers=peers) -> bool:
             # Of a group that passed its limit, the rule that asks for most: it set the limit.
-            most = all(getattr(row, figure) >= getattr(peer, figure) for peer in peers)
+            most = all(
+                (getattr(row, figure) or 0) >= (getattr(peer, figure) or 0) for peer in peers
+            )
             return state in ended.get(row.group, row.ended) and most
 
         wanted = {
@@ -354,7 +353,9 @@ def advise(rows: Iterable[Row]) -> dict[str, dict[str, str | int]]:
         }
         wanted = {name: f"attempt * {value}" for name, value in wanted.items() if value}
         # In short jobs starting up is most of the time.
-        if (row.minutes_used or 0) >= LEAST_MINUTES and row.cores_used <= row.cores_asked / 2:
+        known = row.cores_used is not None and row.cores_asked is not None
+        long = (row.minutes_used or 0) >= LEAST_MINUTES
+        if known and long and row.cores_used <= row.cores_asked / 2:
             wanted["threads"] = math.ceil(row.cores_used)
         if wanted:
             advice[row.rule] = wanted
@@ -480,9 +481,10 @@ def tell(logs: Iterable[str], results: str) -> None:
     submissions = read_submissions(text)
     if not submissions:
         return
+    file = Path(results) / "logs/efficiency.tsv"
     try:
         rows = with_gpu(tabulate(text, ask_sacct(submissions), Path(results)), Path(results))
-        file = Path(results) / "logs/efficiency.tsv"
+        told = render(rows, advise(rows))
         with file.open("w", newline="") as handle:
             names = [field.name for field in fields(Row)]
             writer = csv.DictWriter(handle, names, delimiter="\t", lineterminator="\n")
@@ -491,7 +493,8 @@ def tell(logs: Iterable[str], results: str) -> None:
                 {k: round(v, 2) if isinstance(v, float) else v for k, v in asdict(row).items()}
                 for row in rows
             )
-    except (RuntimeError, OSError) as error:
+    # Snakemake would take any error of a handler for a failure of the run.
+    except Exception as error:
         logger.warning(f"No table of what the jobs used: {error}.")
         return
-    logger.info(f"{render(rows, advise(rows))}\nAs a table: {file}")
+    logger.info(f"{told}\nAs a table: {file}")

@@ -23,24 +23,30 @@ def keep_records_with(results: Path, create: bool) -> None:
     """
     for kind in KINDS:
         kept, link = results / ".snakemake" / kind, Path(".snakemake", kind)
-        if create:
-            # Where nothing can be written, each job tells it better.
-            with suppress(OSError):
+        # Where nothing can be written, each job tells it better.
+        with suppress(OSError):
+            if create:
                 kept.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink() and not kept.is_dir():
-            # The results were removed. Snakemake makes no folder where a link points nowhere.
-            link.unlink(missing_ok=True)
-        while kept.is_dir() and not (link.is_symlink() or link.is_file()):
-            link.parent.mkdir(exist_ok=True)
-            try:
-                if create:
-                    with suppress(OSError):
-                        link.replace(kept)
-                # Snakemake makes an empty folder before the first run.
-                if link.is_dir():
-                    link.rmdir()
-                link.symlink_to(Path("..", kept))
-            except (FileExistsError, FileNotFoundError):
-                continue  # another process was faster
-            except OSError:
-                break  # a folder with records in it
+            if link.is_symlink() and not kept.is_dir():
+                # The results were removed. Snakemake makes no folder where a link points nowhere.
+                link.unlink(missing_ok=True)
+            if kept.is_dir():
+                _link(link, kept, create)
+
+
+def _link(link: Path, kept: Path, move: bool) -> None:
+    """Make a link to a folder; what lies in its place is moved there, if the folder is empty."""
+    for _ in range(100):
+        if link.is_symlink() or link.is_file():
+            return
+        link.parent.mkdir(exist_ok=True)
+        try:
+            if move:
+                with suppress(OSError):
+                    link.replace(kept)
+            # Snakemake makes an empty folder before the first run.
+            if link.is_dir():
+                link.rmdir()
+            link.symlink_to(Path("..", kept))
+        except (FileExistsError, FileNotFoundError):
+            continue  # another process was faster

@@ -4,6 +4,8 @@
 """
 
 import argparse
+import ast
+import builtins
 import difflib
 import getpass
 import math
@@ -28,7 +30,12 @@ SCHEMA = ROOT / "config/schemas/site.schema.yaml"
 DOWNLOADS = ("prefetch", "download")
 # Small jobs in a group at most, and attempts at each job: the first, and the profile's retries.
 MEMBERS, ATTEMPTS = 20, 3
+# With so much memory all of GSE132509 runs: three times what STAR asks for a human run.
+ENOUGH_MEM_MB = 141_000
 TIMES = "Write minutes, or 12h, 7d, 7-00:00:00."
+# What a job asks for by number, and the names that Snakemake knows in an expression of it.
+AMOUNTS = {"mem_mb", "runtime", "threads"}
+NAMES = {"attempt", "input", "threads", "wildcards", *dir(builtins)}
 
 TEXT = """\
 # This site. Nothing else names a partition, an account or a GPU. `make site` writes a first version
@@ -38,7 +45,7 @@ TEXT = """\
 account: {account}
 
 # CPU partitions and their limits. A job goes to the partition that fits it closest, and none asks
-# for more than the roomiest one has. A limit left out is none.
+# for more than the one with most time has, of those with memory enough. A limit left out is none.
 #   max_mem_mb: memory of a node, in MB
 #   max_runtime: minutes, or 12h, 7d, 7-00:00:00
 #   max_threads: cores of a node
@@ -100,12 +107,19 @@ def read_site(path: str) -> dict:
     if not isinstance(site, Mapping):
         raise StudyError(path, "holds no keys", mend)
     # YAML takes 12:00:00 for a number to the base 60: 43200 minutes.
-    if odd := re.search(r"max_runtime: *([1-9][0-9]*(:[0-5]?[0-9])+)\b", text):
-        raise StudyError(path, f"max_runtime: {odd[1]} is a number to YAML", f"Quote it. {TIMES}")
-    site = check_config(site, path, load_schema(SCHEMA))
+    if odd := re.search(r"\b((max_)?runtime: *[1-9][0-9]*(:[0-5]?[0-9])+)\b", text):
+        raise StudyError(path, f"{odd[1]} is a number to YAML", "Write minutes, or 12h.")
+    schema = load_schema(SCHEMA)
+    site = check_config(site, path, schema)
     for name, limits in site["partitions"].items():
         _minutes(limits, f"{path}: key 'partitions.{name}.max_runtime'")
     _check_rules(site["resources"], f"{path}: key 'resources'")
+    described = schema["properties"]["resources"]["additionalProperties"]["properties"]
+    for rule, asked in site["resources"].items():
+        for name in asked.keys() & AMOUNTS:
+            _check_amount(
+                name, asked[name], f"{path}: key 'resources.{rule}.{name}'", described[name]
+            )
     return site
 
 
@@ -132,6 +146,20 @@ def _check_rules(names: Iterable[str], where: str) -> None:
             raise StudyError(where, f"there is no rule '{name}'", mend)
 
 
+def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> None:
+    """Refuse what comes to no number: Snakemake would take it as a text, and fail late."""
+    if isinstance(value, int) or (name == "runtime" and re.fullmatch(r"[0-9.]+ *[smhdw]", value)):
+        return
+    try:
+        parts = ast.walk(ast.parse(value.strip(), mode="eval"))
+        good = {part.id for part in parts if isinstance(part, ast.Name)} <= NAMES
+    except SyntaxError:
+        good = False
+    if not good:
+        problem = f"{value!r} is neither a number nor an expression"
+        raise StudyError(where, problem, schema["description"])
+
+
 def open_site() -> dict:
     """The site of the profile; what is wrong with it ends Snakemake in a sentence."""
     try:
@@ -142,7 +170,7 @@ def open_site() -> dict:
 
 
 def get_limits(site: Mapping) -> dict[str, int]:
-    """What no job exceeds: the limits of the CPU partition with most memory times time.
+    """What no job exceeds: the limits of the CPU partition with most time, of those that hold STAR.
 
     All of them are of one partition, so that a job at every limit still fits somewhere.
 
@@ -155,19 +183,23 @@ def get_limits(site: Mapping) -> dict[str, int]:
     -------
     dict
         `threads`; `members`, the small jobs of a group whose last attempt still has time enough;
-        and `mem_mb` (MB) and `runtime` (minutes) where the partition has a limit.
+        and `mem_mb` (MB) and `runtime` (minutes, less those of a small job that goes in a group
+        with a large one) where the partition has a limit.
     """
+    small = ATTEMPTS * LEAST_MINUTES
     rooms = [
         {
             "mem_mb": limits.get("max_mem_mb", math.inf),
-            "runtime": _minutes(limits),
+            "runtime": max(_minutes(limits) - small, _minutes(limits) / 2),
             "threads": min(site["cores"], limits.get("max_threads", math.inf)),
-            "members": max(1, int(min(MEMBERS, _minutes(limits) / (ATTEMPTS * LEAST_MINUTES)))),
+            "members": max(1, int(min(MEMBERS, _minutes(limits) / small))),
         }
         for limits in site["partitions"].values()
     ]
-    roomiest = max(rooms, key=lambda room: room["mem_mb"] * room["runtime"])
-    return {name: limit for name, limit in roomiest.items() if limit < math.inf}
+    enough = min(ENOUGH_MEM_MB, max(room["mem_mb"] for room in rooms))
+    roomy = [room for room in rooms if room["mem_mb"] >= enough]
+    roomiest = max(roomy, key=lambda room: (room["runtime"], room["mem_mb"]))
+    return {name: int(limit) for name, limit in roomiest.items() if limit < math.inf}
 
 
 def get_resources(site: Mapping, grouped: Iterable[str]) -> dict[str, dict]:

@@ -1,98 +1,110 @@
 """What Snakemake leaves undone on SLURM: jobs of a run that was killed, logs it does not show."""
 
 import getpass
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 from snakemake.logging import logger
 
-# The name of a run's jobs, as the plugin tells it.
-RUN_ID = re.compile(r"^SLURM run ID: (\S+)$", re.MULTILINE)
+# A job's name: host, process and start of the Snakemake that submitted it; then the plugin's own.
+NAME = re.compile(r"(?P<host>[A-Za-z0-9-]+)_(?P<process>\d+)_(?P<start>\d+)_[0-9a-f-]{36}")
 # SLURM's log of a job that failed, as Snakemake names it.
 FAILED_LOG = re.compile(r"(/[^,\n]*/slurm_logs/[^,\n]*\.log) \(check log")
 # SLURM first asks a job to end (KillWait, half a minute), then a node that hangs to answer.
 PATIENCE, PAUSE = 300, 2  # seconds
 
 
-def earlier_runs(logs: Path, results: str) -> set[str]:
-    """Names of SLURM jobs that earlier runs of a study gave them.
-
-    Parameters
-    ----------
-    logs
-        Folder of Snakemake's own logs.
-    results
-        Folder of the study's results, as rules name it. Another study in the same folder may be
-        running right now; one of this study can't be, for Snakemake's lock.
-
-    Returns
-    -------
-    set of str
-        One a run.
-    """
-    texts = (log.read_text(errors="replace") for log in logs.glob("*.log"))
-    return {name for text in texts if f"{results}/" in text for name in RUN_ID.findall(text)}
+def host_name() -> str:
+    """This host, in what a job's name may hold."""
+    return re.sub("[^A-Za-z0-9-]", "-", socket.gethostname().split(".")[0])[:20]
 
 
-def queued(names: set[str]) -> list[str]:
-    """Ids of this user's jobs of these names that wait, run or are just ending.
+def name_run() -> str:
+    """What the jobs of this process are named by, so that a later one knows whose they are."""
+    process = psutil.Process()
+    return f"{host_name()}_{process.pid}_{process.create_time():.0f}"
+
+
+def is_alive(name: re.Match) -> bool:
+    """Whether the Snakemake of this host that a job is named by is still there."""
+    try:
+        process = psutil.Process(int(name["process"]))
+        # Another process may have its number by now. The clock may have been set by a second.
+        return abs(process.create_time() - int(name["start"])) <= 2
+    except psutil.NoSuchProcess:
+        return False
+
+
+def queued() -> dict[str, re.Match]:
+    """This user's jobs in the queue, submitted by a Snakemake in this folder: names by their id.
 
     Raises
     ------
     subprocess.CalledProcessError
         squeue got no answer.
     """
-    command = ["squeue", "--noheader", "--format=%i|%j", f"--user={getpass.getuser()}"]
+    command = ["squeue", "--noheader", "--format=%i|%j|%Z", f"--user={getpass.getuser()}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    jobs = (line.split("|", 1) for line in done.stdout.splitlines())
-    return [job for job, name in jobs if name in names]
+    jobs = (line.split("|", 2) for line in done.stdout.splitlines())
+    here = os.path.realpath(".")
+    named = {job: NAME.fullmatch(name) for job, name, at in jobs if os.path.realpath(at) == here}
+    return {job: name for job, name in named.items() if name}
 
 
-def end_earlier_jobs(results: str, logs: Path = Path(".snakemake/log")) -> None:
-    """Cancel what earlier runs of a study still have in the queue, and wait until it is gone.
+def end_earlier_jobs(submits: bool) -> None:
+    """Cancel what killed runs of this folder still have in the queue, and wait until it is gone.
 
-    A run that is killed leaves its jobs to SLURM. The next run would submit them again, and two
-    jobs would write one file.
+    A run that is killed leaves its jobs to SLURM. The next run would make their files again, and
+    two jobs would write one file. The jobs of a run that is still there are left to it: which
+    files it makes is under Snakemake's lock.
 
     Parameters
     ----------
-    results
-        Folder of the study's results, as rules name it.
-    logs
-        Folder of Snakemake's own logs.
+    submits
+        Whether this run uses SLURM, which then has to answer.
 
     Raises
     ------
     SystemExit
         It can't be told whether such jobs are there, or they don't end.
     """
-    names = earlier_runs(logs, results)
-    if not names or not shutil.which("squeue"):
+    if not shutil.which("squeue"):
         return
     try:
-        jobs = queued(names)
-        if not jobs:
-            return
-        logger.warning(f"Cancelling SLURM jobs of an earlier run: {' '.join(jobs)}")
-        subprocess.run(["scancel", *jobs], check=True, capture_output=True, text=True)
-        end = time.monotonic() + PATIENCE
-        while jobs := queued(names):
+        jobs = queued()
+    except subprocess.CalledProcessError as error:
+        if not submits:
+            return  # SLURM's commands may be installed where no cluster is
+        sys.exit(f"SLURM does not answer, start again when it does: {error.stderr.strip()}")
+    if far := [job for job, name in jobs.items() if name["host"] != host_name()]:
+        name = jobs[far[0]]
+        sys.exit(
+            f"Snakemake on {name['host']} (process {name['process']}) has SLURM jobs of this "
+            f"folder: {' '.join(far)}. Wait for it, or if it is dead: scancel {' '.join(far)}"
+        )
+    left = [job for job, name in jobs.items() if not is_alive(name)]
+    if not left:
+        return
+    logger.warning(f"Cancelling SLURM jobs of an earlier run: {' '.join(left)}")
+    end = time.monotonic() + PATIENCE
+    try:
+        subprocess.run(["scancel", *left], check=True, capture_output=True, text=True)
+        while not queued().keys().isdisjoint(left):
             if time.monotonic() > end:
                 sys.exit(
-                    f"SLURM jobs of an earlier run do not end: {' '.join(jobs)}. Two jobs would "
+                    f"SLURM jobs of an earlier run do not end: {' '.join(left)}. Two jobs would "
                     "write one file; start again when `squeue` no longer lists them."
                 )
             time.sleep(PAUSE)
     except subprocess.CalledProcessError as error:
-        sys.exit(
-            "An earlier run of this study used SLURM, and whether its jobs still run can't be "
-            f"told: {error.stderr.strip()}\nStart again when SLURM answers. If that cluster is "
-            f"gone, remove its logs: grep -l 'SLURM run ID' {logs}/*.log"
-        )
+        sys.exit(f"SLURM does not answer, start again when it does: {error.stderr.strip()}")
 
 
 def show_hidden_logs(logs: list[str]) -> None:

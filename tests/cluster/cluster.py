@@ -35,7 +35,7 @@ PROGRAMS = [
 CORES = len(os.sched_getaffinity(0))
 NODES = {"cpu1": {}, "cpu2": {}, "gpu1": {"Gres": "gpu:2"}}
 # A controller that misses a node for so many seconds calls it dead.
-NODE_TIMEOUT = 10
+NODE_TIMEOUT = 20
 
 SLURM_CONF = """\
 ClusterName=latere

@@ -4,6 +4,7 @@ import csv
 import sys
 
 import yaml
+from cluster import CORES
 
 from latere.requests import LEAST_MEM_MB, LEAST_MINUTES
 
@@ -34,7 +35,7 @@ def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
     assert file.read_text() == told
 
     site = yaml.safe_load(file.read_text())
-    nodes = {"max_mem_mb": cluster.memory, "max_threads": 12}
+    nodes = {"max_mem_mb": cluster.memory, "max_threads": 2 * CORES}
     assert site["partitions"] == {"cpu": nodes}
     assert site["gpu"] == {"partition": "gpu", "request": "gpus"}
 

@@ -6,6 +6,7 @@ import csv
 
 import pytest
 
+from latere import efficiency
 from latere.efficiency import (
     Row,
     advise,
@@ -124,16 +125,17 @@ def test_older_benchmarks_are_not_of_this_run(results):
 
 def test_advice_is_more_where_a_limit_was_passed_and_less_where_half_is_enough(rows):
     assert advise(rows) == {
+        "assign_roles": {"runtime": "attempt * 10"},
         "starsolo": {"threads": 4},
-        "fasterq_dump": {"mem_mb": "attempt * 2000", "runtime": "attempt * 30"},
-        "train_scvi": {"mem_mb": "attempt * 12000"},
+        "fasterq_dump": {"mem_mb": "attempt * 2000", "runtime": "attempt * 10"},
+        "train_scvi": {"mem_mb": "attempt * 12000", "runtime": "attempt * 10"},
     }
 
 
 def test_group_that_passed_its_time_is_put_to_the_rule_that_asks_for_most():
     asked = {"mem_mb_asked": 2000, "mem_mb_used": 1500, "group": "a+b"}
     group = Row("", ended="TIMEOUT 3", minutes_asked=130, minutes_used=130, **asked)
-    short = Row("a", minutes_asked=30, minutes_used=12, **asked)
+    short = Row("a", minutes_asked=30, minutes_used=6, **asked)
     # It never ended, so that its benchmark is not there.
     long = Row("b", minutes_asked=100, **asked)
     assert advise([group, short, long]) == {"b": {"runtime": "attempt * 200"}}
@@ -147,7 +149,7 @@ def test_fair_requests_bring_no_advice():
 def test_table_is_told_with_lines_for_the_site_file(rows):
     text = render(rows, advise(rows))
     assert "train_scvi                     1     1      7000 / 6000" in text
-    assert text.endswith("  train_scvi: {mem_mb: attempt * 12000}")
+    assert text.endswith("  train_scvi: {mem_mb: attempt * 12000, runtime: attempt * 10}")
 
 
 def test_sizes_and_times_of_slurm():
@@ -160,6 +162,16 @@ def test_log_of_a_local_run_has_no_slurm_jobs(results):
     (results / "log").write_text("Building DAG of jobs...\n")
     tell([str(results / "log")], str(results))
     assert not list((results / "logs").iterdir())
+
+
+def test_what_cannot_be_read_ends_no_run(results, monkeypatch, caplog):
+    """A log without the blocks of groups, as `--quiet rules` leaves it, and an odd sacct."""
+    bare = "".join(line for line in LOG.splitlines(True) if "has been submitted" in line)
+    assert {row.rule for row in tabulate(bare, SACCT, results)} > {"count_assign_roles_starsolo"}
+    (results / "log").write_text(bare)
+    monkeypatch.setattr(efficiency, "ask_sacct", lambda ids: "31|RUNNING|x|||||||\n")
+    tell([str(results / "log")], str(results))
+    assert "No table of what the jobs used" in caplog.text
 
 
 def test_log_is_read_whole():

@@ -58,7 +58,7 @@ def test_ask_has_margins_and_grows_with_the_attempt():
     assert requests.ask(need, 4, 3) == {"mem_mb": 36_000, "runtime": 540, "disk_mb": 4000}
     assert requests.ask(need, 1, 1)["runtime"] == 720
     least = requests.ask(Need(mem_mb=1, cpu_s=1), 1, 1)
-    assert (least["mem_mb"], least["runtime"]) == (2000, 30)
+    assert (least["mem_mb"], least["runtime"]) == (2000, 10)
 
 
 @pytest.mark.parametrize(

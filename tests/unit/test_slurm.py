@@ -28,47 +28,46 @@ def programs(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def logs(tmp_path):
-    folder = tmp_path / "log"
-    folder.mkdir()
-    for name, run, results in (
-        ("a", "SLURM run ID: 11-aa\n", "output: results/demo/cells.h5ad"),
-        ("b", "SLURM run ID: site_22-bb\n", "output: results/demo/report.html"),
-        ("c", "SLURM run ID: 33-cc\n", "output: results/demo2/report.html"),
-        ("d", "", "output: results/demo/report.html"),
-    ):
-        (folder / f"{name}.snakemake.log").write_text(f"host: x\n{run}    {results}\n")
-    return folder
+def queue(programs, tmp_path, monkeypatch):
+    """A queue with jobs of this process, of a dead one, of another folder, of another program."""
+    monkeypatch.chdir(tmp_path)
+    ours, uuid = slurm.name_run(), "01234567-89ab-cdef-0123-456789abcdef"
+    dead = ours.rpartition("_")[0] + "_1000"
+    rows = [(7, dead, tmp_path), (8, ours, tmp_path), (9, dead, "/elsewhere")]
+    lines = [f"{job}|{name}_{uuid}|{folder}" for job, name, folder in rows]
+    file = tmp_path / "queue"
+    file.write_text("\n".join([*lines, f"10|bash|{tmp_path}", ""]))
+    write_program(programs / "squeue", f"cat {file}")
+    cancel = f'echo "$@" >>{tmp_path}/cancelled; sed -i "/^$1|/d" {file}'
+    write_program(programs / "scancel", cancel)
+    return file
 
 
-def test_only_runs_of_this_study_are_found(logs):
-    assert slurm.earlier_runs(logs, "results/demo") == {"11-aa", "site_22-bb"}
+def test_only_jobs_of_a_dead_run_of_this_folder_are_cancelled(queue, tmp_path):
+    slurm.end_earlier_jobs(submits=False)
+    slurm.end_earlier_jobs(submits=True)
+    assert (tmp_path / "cancelled").read_text() == "7\n"
 
 
-def test_nobody_elses_job_is_cancelled(logs, programs, tmp_path):
-    queue = tmp_path / "queue"
-    queue.write_text("7|11-aa\n8|33-cc\n9|bash\n10|site_22-bb\n")
-    write_program(programs / "squeue", f"cat {queue}")
-    write_program(programs / "scancel", f'echo "$@" >>{tmp_path}/cancelled; echo "9|bash" >{queue}')
-    slurm.end_earlier_jobs("results/demo", logs)
-    slurm.end_earlier_jobs("results/demo", logs)
-    assert (tmp_path / "cancelled").read_text() == "7 10\n"
+def test_a_run_of_another_host_is_told(queue, tmp_path):
+    queue.write_text(queue.read_text().replace(f"7|{slurm.host_name()}", "7|login9"))
+    with pytest.raises(SystemExit, match="Snakemake on login9 .*scancel 7"):
+        slurm.end_earlier_jobs(submits=True)
+    assert not (tmp_path / "cancelled").exists()
 
 
-def test_a_queue_that_cannot_be_asked_is_told(logs, programs):
+def test_a_queue_that_cannot_be_asked_is_told(queue, programs):
     write_program(programs / "squeue", "echo 'squeue: error: no controller' >&2; exit 1")
-    with pytest.raises(SystemExit, match="no controller\n.*again"):
-        slurm.end_earlier_jobs("results/demo", logs)
-    # Who never used SLURM for this study is not asked for it.
-    slurm.end_earlier_jobs("results/other", logs)
+    with pytest.raises(SystemExit, match="no controller"):
+        slurm.end_earlier_jobs(submits=True)
+    slurm.end_earlier_jobs(submits=False)
 
 
-def test_a_job_that_does_not_end_is_told(logs, programs, monkeypatch):
+def test_a_job_that_does_not_end_is_told(queue, programs, monkeypatch):
     monkeypatch.setattr(slurm, "PATIENCE", 0)
-    write_program(programs / "squeue", "echo '7|11-aa'")
     write_program(programs / "scancel", ":")
     with pytest.raises(SystemExit, match="do not end: 7"):
-        slurm.end_earlier_jobs("results/demo", logs)
+        slurm.end_earlier_jobs(submits=True)
 
 
 def test_logs_that_snakemake_hides_are_shown(tmp_path, caplog):

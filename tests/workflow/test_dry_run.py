@@ -49,7 +49,7 @@ def test_gse132509(tmp_path, copy_project):
     expected = {
         "prefetch": 12,
         "fasterq_dump": 12,
-        "fastqc": 24,
+        "fastqc": 12,
         "starsolo": 12,
         "train_scvi": 1,
         "pseudobulk": 5,
