@@ -138,16 +138,22 @@ def test_a_disk_that_is_full_or_read_only_is_told(
     targets = executed.targets(EMBEDDING)
 
     remount(small_disk, "ro")
-    told = executed.start(*targets, "--retries", 0).fail().output
-    assert "Read-only file system" in told
+    run = executed.start(*targets, "--retries", 0).fail()
+    (job,) = run.submitted
+    # Of the job itself: it finds its result's place closed, before its script starts.
+    reason = f"OSError: [Errno 30] Read-only file system: '{targets[0]}'\n"
+    log = executed.folder / f".snakemake/slurm_logs/rule_log_pca/{job}.log"
+    assert reason in log.read_text() and reason in run.output, run.output
     remount(small_disk, "rw")
 
     with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb") as filler:
         while True:
             filler.write(bytes(2**20))
-    told = executed.start(*targets, "--retries", 0).fail().output
+    run = executed.start(*targets, "--retries", 0).fail()
+    assert len(run.submitted) == 1
     # Of the job itself, whose log lies on the same disk.
-    assert re.search("^log_pca: .*No space left on device", told, re.MULTILINE), told
+    told = re.search("^log_pca: .*No space left on device", run.output, re.MULTILINE)
+    assert told, run.output
     assert not (executed.results / EMBEDDING).exists()
     (small_disk / "filler").unlink()
 

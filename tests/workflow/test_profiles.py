@@ -73,13 +73,13 @@ def test_no_job_exceeds_the_partition_with_most_time_that_holds_star(profile):
         partitions:
           fast: {max_mem_mb: 190000, max_runtime: 4h, max_threads: 48}
           slow: {max_mem_mb: 120000, max_runtime: 7-00:00:00, max_threads: 6}
-          day: {max_mem_mb: 180000, max_runtime: 1d, max_threads: 6}
+          small: {max_mem_mb: 24000, max_runtime: 14d, max_threads: 48}
           huge: {max_mem_mb: 1500000, max_runtime: 12h, max_threads: 48}
         """
     )
     # Less the time of a small job that goes with a large one.
-    runtime = 24 * 60 - 3 * LEAST_MINUTES
-    limits = {"mem_mb": 180000, "runtime": runtime, "turns": 1}
+    runtime = 7 * 24 * 60 - 3 * LEAST_MINUTES
+    limits = {"mem_mb": 120000, "runtime": runtime, "turns": 1}
     assert made["resources"] == {**limits, "downloads": 4}
     assert made["cores"] == 6
     # They bound one submission, not all that wait in SLURM together; of downloads all are bound.
