@@ -61,7 +61,7 @@ if workflow.is_main_process:
 
 onstart:
     keep_records_with(Path("results"), create=True)
-    end_earlier_jobs(submits=not workflow.local_exec)
+    end_earlier_jobs(submits=not all(job.is_local for job in workflow.dag.needrun_jobs()))
 
 
 onsuccess:

@@ -46,7 +46,8 @@ def test_matrices_only(tmp_path, copy_project, snakemake, real):
     source = real / "matrices/pbmc4k_soupx_2170x33694.h5ad"
     (project / "samples.tsv").write_text(f"run\tsample\tmatrix\nr\ts\t{source}\n")
     (project / "my.yaml").write_text("study: my\nsamples: samples.tsv\ncontrasts: {}\n")
-    table, notes = plan(snakemake, project, "--configfile", "my.yaml")
+    # As on a submit host, and with no SLURM that answers.
+    table, notes = plan(snakemake, project, "--profile", "slurm", "--configfile", "my.yaml")
     assert "reads" not in table.index and "unknown" not in table.to_string()
     assert "cells: 2,170" in notes and "starsolo" not in notes
 
