@@ -77,25 +77,21 @@ def end_earlier_jobs(submits: bool) -> None:
     """
     if not shutil.which("squeue"):
         return
+    jobs = {}
     try:
         jobs = queued()
-    except subprocess.CalledProcessError as error:
-        if not submits:
-            return  # SLURM's commands may be installed where no cluster is
-        sys.exit(f"SLURM does not answer, start again when it does: {error.stderr.strip()}")
-    if far := [job for job, name in jobs.items() if name["host"] != host_name()]:
-        name = jobs[far[0]]
-        sys.exit(
-            f"Snakemake on {name['host']} (process {name['process']}) has SLURM jobs of this "
-            f"folder: {' '.join(far)}. Wait for it, or if it is dead: scancel {' '.join(far)}"
-        )
-    left = [job for job, name in jobs.items() if not is_alive(name)]
-    if not left:
-        return
-    logger.warning(f"Cancelling SLURM jobs of an earlier run: {' '.join(left)}")
-    end = time.monotonic() + PATIENCE
-    try:
+        if far := [job for job, name in jobs.items() if name["host"] != host_name()]:
+            name = jobs[far[0]]
+            sys.exit(
+                f"Snakemake on {name['host']} (process {name['process']}) has SLURM jobs of this "
+                f"folder: {' '.join(far)}. Wait for it, or if it is dead: scancel {' '.join(far)}"
+            )
+        left = [job for job, name in jobs.items() if not is_alive(name)]
+        if not left:
+            return
+        logger.warning(f"Cancelling SLURM jobs of an earlier run: {' '.join(left)}")
         subprocess.run(["scancel", *left], check=True, capture_output=True, text=True)
+        end = time.monotonic() + PATIENCE
         while not queued().keys().isdisjoint(left):
             if time.monotonic() > end:
                 sys.exit(
@@ -104,7 +100,9 @@ def end_earlier_jobs(submits: bool) -> None:
                 )
             time.sleep(PAUSE)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"SLURM does not answer, start again when it does: {error.stderr.strip()}")
+        # SLURM's commands may be installed where no cluster is.
+        if submits or jobs:
+            sys.exit(f"SLURM does not answer, start again when it does: {error.stderr.strip()}")
 
 
 def show_hidden_logs(logs: list[str]) -> None:
