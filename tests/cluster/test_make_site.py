@@ -66,6 +66,7 @@ def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
     }
     member, alone = rows["tool_versions", "tool_versions"], rows["", "extract_whitelist"]
     assert (member["jobs"], float(member["mem_mb_asked"])) == (str(len(ENVS)), LEAST_MEM_MB)
-    assert float(member["mem_mb_used"]) > 1
+    # Of a short job the benchmark sees little: its first look may come before Python is loaded.
+    assert 0 < float(member["mem_mb_used"]) < LEAST_MEM_MB
     assert (alone["ended"], float(alone["gpus_asked"])) == ("COMPLETED 1", 1)
     assert 0 < float(alone["minutes_used"]) < float(alone["minutes_asked"]) == LEAST_MINUTES
