@@ -71,7 +71,7 @@ def _explain(rule, folder, terminal, kind, error, traceback):
     is full. What a tool said of it is then lost, so it is found out anew.
     """
     expected = isinstance(error, (StudyError, JobError))
-    reasons = [str(error) if expected else f"{kind.__name__}: {error}", _why_not_writable(folder)]
+    reasons = [str(error) if expected else f"{kind.__name__}: {error}", why_not_writable(folder)]
     os.write(terminal, f"{rule}: {' '.join(filter(None, reasons))}\n".encode())
     if expected:
         logging.error("%s", error)
@@ -79,7 +79,7 @@ def _explain(rule, folder, terminal, kind, error, traceback):
         sys.__excepthook__(kind, error, traceback)
 
 
-def _why_not_writable(folder):
+def why_not_writable(folder):
     """Why a folder takes no further megabyte: full, over quota, read-only; empty if it does."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:

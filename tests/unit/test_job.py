@@ -67,6 +67,6 @@ def test_a_log_that_cannot_be_made_is_told(log):
 
 
 def test_why_nothing_more_can_be_written_is_found_out(tmp_path):
-    assert job._why_not_writable(tmp_path) == ""
+    assert job.why_not_writable(tmp_path) == ""
     # It takes no file from anybody, root or not.
-    assert job._why_not_writable(Path("/proc")).startswith("Nothing can be written to /proc: ")
+    assert job.why_not_writable(Path("/proc")).startswith("Nothing can be written to /proc: ")

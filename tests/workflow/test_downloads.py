@@ -1,0 +1,124 @@
+"""Downloads as Snakemake runs them: shared by studies, few at once, taken up by the next run."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.tools("prefetch", "vdb-validate")
+GENOME = {"fasta": "https://localhost/genome.fa", "gtf": "https://localhost/genes.gtf"}
+
+
+@pytest.fixture
+def project(tmp_path, copy_project):
+    return copy_project(tmp_path)
+
+
+@pytest.fixture
+def words(project):
+    """Snakemake's words for files of a new study of five runs from the SRA."""
+    rows = [f"r{number}\ts{number}\t10xv2\tSRR{number}" for number in range(1, 6)]
+    (project / "sheet.tsv").write_text("\n".join(["run\tsample\tchemistry\tsra", *rows]) + "\n")
+
+    def tell(study, *files, **reads):
+        config = {"study": study, "samples": "sheet.tsv", "reference": GENOME, "reads": reads}
+        (project / f"{study}.yaml").write_text(yaml.safe_dump(config))
+        made = [f"results/{study}/{file}" for file in files]
+        return ["--configfile", f"{study}.yaml", "--cores", "8", *made]
+
+    return tell
+
+
+@pytest.fixture
+def call(project, snakemake):
+    """Run Snakemake and give what it tells."""
+
+    def run(*words):
+        done = snakemake(project, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def begin(project):
+    """Start Snakemake and go on."""
+    tools = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+
+    def start(*words):
+        command = [sys.executable, "-m", "snakemake", *words]
+        return subprocess.Popen(command, cwd=project, env={**os.environ, "PATH": tools})
+
+    return start
+
+
+def wait_until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def test_four_at_once_and_never_twice(project, sra, words, call, begin):
+    accessions = [f"SRR{number}" for number in range(1, 6)]
+    links = [f"sra/{accession}.sra" for accession in accessions]
+    sra.gate.clear()
+    with begin(*words("one", *links)) as running:
+        wait_until(lambda: sra.most_at_once >= 4)
+        time.sleep(2)  # for a fifth to begin
+        sra.gate.set()
+    assert running.returncode == 0 and sra.most_at_once == 4
+    assert sorted(sra.asked) == [(accession, 0) for accession in accessions]
+    for accession in accessions:
+        shared = project / f"resources/sra/{accession}.sra"
+        assert shared.read_bytes() == sra.content
+        assert (project / f"results/one/sra/{accession}.sra").resolve() == shared
+
+    # Other code, another study, another choice of what is kept: the archives are used as they are.
+    with open(project / "scripts/prefetch.py", "a") as script:
+        script.write("\nprint('edited')\n")
+    assert "Nothing to be done" in call("-n", *words("one", *links))
+    call(*words("two", links[1], keep_archives=False))
+    assert len(sra.asked) == 5 and (project / "results/two/sra/SRR2.sra").is_symlink()
+
+
+def test_snakemake_is_killed_and_its_download_goes_on(project, sra, words, call, begin):
+    """The next run waits for it, and takes its file."""
+    asked = words("one", "sra/SRR1.sra")
+    log = project / "results/one/logs/prefetch/SRR1.log"
+    sra.gate.clear()
+    with begin(*asked) as killed:
+        wait_until(lambda: sra.asked)
+        killed.kill()
+    call("--unlock", *asked[:2])
+    with begin(*asked) as following:
+        wait_until(lambda: log.is_file() and "another job makes it; waiting" in log.read_text())
+        sra.gate.set()
+    assert following.returncode == 0
+    assert sra.asked == [("SRR1", 0)]
+    assert (project / "results/one/sra/SRR1.sra").read_bytes() == sra.content
+
+
+def test_what_is_kept_of_archives_and_reads(project, sra, words, call):
+    """Never what another study may want, and never an archive of the user's own."""
+    removed = re.compile(r"Would remove temporary output (\S+)")
+    found = call("-n", *words("one", "roles/r1.json"))
+    assert removed.findall(found) == ["results/one/reads/r1"]
+    found = call("-n", *words("two", "roles/r1.json", keep_archives=False, keep_fastq=True))
+    assert removed.findall(found) == ["results/two/sra/SRR1.sra"]
+    (project / "own.sra").write_bytes(sra.content)
+    (project / "sheet.tsv").write_text("run\tsample\tchemistry\tsra\nr1\ts1\t10xv2\town.sra\n")
+    assert removed.findall(call("-n", *words("three", "reads/r1", keep_archives=False))) == []
+
+
+def test_an_archive_that_is_not_kept_lies_with_its_study(project, sra, words, call):
+    call(*words("one", "reads/r1", keep_archives=False))
+    assert sra.asked == [("SRR1", 0)]
+    assert list(project.glob("**/*.sra")) == []
+    assert len(list(project.glob("results/one/reads/r1/*.fastq.gz"))) == 3
