@@ -7,7 +7,7 @@ localrules:
 
 rule download:
     output:
-        "<resources>/downloads/{name}",
+        "<results>/downloads/{name}",
     log:
         "<logs>/download/{name}.log",
     benchmark:
@@ -19,28 +19,56 @@ rule download:
         downloads=1,
     params:
         url=get_url,
+        checksums=get_checksums,
     script:
         "../scripts/download.py"
 
 
 rule extract_whitelist:
+    input:
+        get_own_list,
     output:
-        "<results>/reference/whitelists/{chemistry}.txt",
+        "<results>/reference/whitelists/{whitelist}.txt",
     log:
-        "<logs>/extract_whitelist/{chemistry}.log",
+        "<logs>/extract_whitelist/{whitelist}.log",
     benchmark:
-        "<benchmarks>/extract_whitelist/{chemistry}.tsv"
+        "<benchmarks>/extract_whitelist/{whitelist}.tsv"
+    wildcard_constraints:
+        whitelist=NAME,
     conda:
-        "../envs/scanpy.yaml"
+        "../envs/reads.yaml"
     params:
-        chemistry=get_chemistry,
+        whitelist=get_list,
+        length=get_barcode_length,
     script:
         "../scripts/extract_whitelist.py"
 
 
-rule star_index:
+rule filter_annotation:
     input:
         unpack(get_reference),
+    output:
+        gtf="<results>/reference/genes.gtf.gz",
+        biotypes="<results>/reference/biotypes.tsv",
+        about="<results>/reference/reference.json",
+    log:
+        "<logs>/filter_annotation/filter_annotation.log",
+    benchmark:
+        "<benchmarks>/filter_annotation/filter_annotation.tsv"
+    conda:
+        "../envs/star.yaml"
+    params:
+        filter_biotypes=config.get("reference", {}).get("filter_biotypes"),
+        y_genes=config.get("reference", {}).get("y_genes"),
+    script:
+        "../scripts/filter_annotation.py"
+
+
+rule star_index:
+    input:
+        fasta=get_genome,
+        gtf="<results>/reference/genes.gtf.gz",
+        about="<results>/reference/reference.json",
     output:
         directory("<results>/reference/star_index"),
     log:

@@ -1,81 +1,20 @@
-"""STAR index of genome and annotation; parameters from the genome's size (STAR manual, 2.2.5)."""
+"""STAR index of genome and annotation, built once and shared by studies; parameters from the
+genome's size (STAR manual, 2.2.5)."""
 
-import gzip
+import hashlib
+import json
 import math
 import shutil
+import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latere.errors import StudyError
+from latere.cache import exclusive, link
 from latere.job import run, start
+from latere.reference import open_plain
 
 # Read length less 1, as the manual advises; 10x cDNA reads have 90 to 98 bases.
 OVERHANG = 97
-
-
-def unpack(source: Path, folder: Path) -> Path:
-    """A plain copy of a gzipped file in a folder; a plain file is returned as it is."""
-    if source.suffix != ".gz":
-        return source
-    plain = folder / source.stem
-    with gzip.open(source, "rb") as packed, open(plain, "wb") as file:
-        shutil.copyfileobj(packed, file, 1 << 20)
-    return plain
-
-
-def contig_lengths(fasta: Path) -> dict[str, int]:
-    """Length in bases of every contig of a FASTA file.
-
-    Raises
-    ------
-    StudyError
-        The file is not FASTA.
-    """
-    lengths, name = {}, None
-    with open(fasta, "rb") as file:
-        for line in file:
-            if line.startswith(b">"):
-                name = line[1:].split()[0].decode()
-                lengths[name] = 0
-            elif name is None:
-                raise StudyError(str(fasta), "does not begin with '>'", "Give a FASTA file.")
-            else:
-                lengths[name] += len(line.strip())
-    if not sum(lengths.values()):
-        raise StudyError(str(fasta), "holds no sequence", "Give the genome as FASTA.")
-    return lengths
-
-
-def exons_per_contig(gtf: Path) -> dict[str, int]:
-    """Number of exons on every contig that an annotation names."""
-    exons = {}
-    with open(gtf) as file:
-        for line in file:
-            fields = line.split("\t", 3)
-            if len(fields) == 4 and fields[2] == "exon":
-                exons[fields[0]] = exons.get(fields[0], 0) + 1
-    return exons
-
-
-def check_contigs(exons: dict[str, int], lengths: dict[str, int], gtf: str, fasta: str) -> list:
-    """Contigs of the annotation that the genome lacks.
-
-    Raises
-    ------
-    StudyError
-        The annotation has no exon, or none on any contig of the genome.
-    """
-    if not exons:
-        raise StudyError(gtf, "holds no exon", "Give an annotation as GTF, with exon lines.")
-    missing = [contig for contig in exons if contig not in lengths]
-    if len(missing) == len(exons):
-        raise StudyError(
-            gtf,
-            f"none of its contigs ({', '.join(missing[:3])} ...) is in {fasta} "
-            f"({', '.join(list(lengths)[:3])} ...)",
-            "Take genome and annotation from the same source: 'chr1' and '1' do not match.",
-        )
-    return missing
 
 
 def index_parameters(length: int, contigs: int) -> dict[str, int]:
@@ -95,26 +34,76 @@ def index_parameters(length: int, contigs: int) -> dict[str, int]:
     }
 
 
+def index_key(about: dict, parameters: dict, version: str) -> str:
+    """Name of an index by what makes it.
+
+    Parameters
+    ----------
+    about
+        Digests of genome and annotation, as `filter_annotation` tells them.
+    parameters
+        As `index_parameters` gives them.
+    version
+        Of STAR.
+    """
+    made_of = [about["genome_sha256"], about["annotation_sha256"], parameters, version]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def build(fasta, gtf, parameters: dict, folder: Path, threads: int, memory: int) -> None:
+    """Build an index in a folder; what STAR needs unpacked lies there only as long.
+
+    Parameters
+    ----------
+    memory
+        Bytes that STAR may take.
+    """
+    with TemporaryDirectory(dir=folder, prefix="unpacked") as plain:
+        files = {"--genomeFastaFiles": fasta, "--sjdbGTFfile": gtf}
+        for option, source in files.items():
+            files[option] = Path(plain, option.strip("-"))
+            with open_plain(source) as packed, open(files[option], "wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+        options = (
+            {
+                "--runThreadN": threads,
+                "--genomeDir": folder,
+                "--limitGenomeGenerateRAM": memory,
+                # Else STAR writes its log and temporary files to the working directory.
+                "--outFileNamePrefix": f"{folder}/",
+            }
+            | files
+            | parameters
+        )
+        run(["STAR", "--runMode", "genomeGenerate", *(x for pair in options.items() for x in pair)])
+
+
 def main(snakemake):
     log = start(snakemake)
-    index = Path(snakemake.output[0])
-    index.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=index) as folder:
-        fasta = unpack(Path(snakemake.input.fasta), Path(folder))
-        gtf = unpack(Path(snakemake.input.gtf), Path(folder))
-        lengths = contig_lengths(fasta)
-        missing = check_contigs(exons_per_contig(gtf), lengths, gtf.name, fasta.name)
-        if missing:
-            log.warning("contigs annotated but not in the genome: %s", ", ".join(missing))
-        options = {
-            "--runThreadN": snakemake.threads,
-            "--genomeDir": index,
-            "--genomeFastaFiles": fasta,
-            "--sjdbGTFfile": gtf,
-            # Else STAR writes its log and temporary files to the working directory.
-            "--outFileNamePrefix": f"{index}/",
-        } | index_parameters(sum(lengths.values()), len(lengths))
-        run(["STAR", "--runMode", "genomeGenerate", *(x for pair in options.items() for x in pair)])
+    about = json.loads(Path(snakemake.input.about).read_text())
+    parameters = index_parameters(about["bases"], about["contigs"])
+    version = subprocess.run(["STAR", "--version"], capture_output=True, text=True, check=True)
+    key = index_key(about, parameters, version.stdout.strip())
+    entry = Path(snakemake.config["resources"], "star_index", key)
+    with exclusive(entry) as held:
+        if held:
+            # Of jobs that were killed.
+            for part in entry.parent.glob(f"{key}.part-*"):
+                shutil.rmtree(part)
+        if entry.is_dir():
+            log.info("%s: built before of the same genome, genes and parameters", entry)
+        else:
+            with TemporaryDirectory(dir=entry.parent, prefix=f"{key}.part-") as part:
+                whole = Path(part, "index")
+                whole.mkdir()
+                memory = 1_000_000 * snakemake.resources.mem_mb
+                files = (snakemake.input.fasta, snakemake.input.gtf)
+                build(*files, parameters, whole, snakemake.threads, memory)
+                for file in whole.iterdir():
+                    file.chmod(0o444)
+                whole.rename(entry)
+    for file in entry.iterdir():
+        link(file, Path(snakemake.output[0], file.name))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Parameters of the STAR index, and what is checked before it is built."""
+"""Parameters of the STAR index, its key, and how studies share it."""
 
-import gzip
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from latere.errors import StudyError
-from star_index import (
-    check_contigs,
-    contig_lengths,
-    exons_per_contig,
-    index_parameters,
-    unpack,
-)
+from latere.cache import exclusive, link
+from star_index import index_key, index_parameters
+
+SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts")
 
 
 @pytest.mark.parametrize(
@@ -28,32 +28,42 @@ def test_parameters_follow_the_genome(length, contigs, bases, bits):
     assert found["--genomeChrBinNbits"] == bits
 
 
-def test_gzipped_input_is_unpacked_and_plain_used_in_place(tmp_path):
-    packed, plain = tmp_path / "in" / "a.fa.gz", tmp_path / "b.fa"
-    packed.parent.mkdir()
-    packed.write_bytes(gzip.compress(b">1 x\nACGT\nAC\n>2\nA\n"))
-    plain.write_text("")
-    assert contig_lengths(unpack(packed, tmp_path)) == {"1": 6, "2": 1}
-    assert unpack(packed, tmp_path) == tmp_path / "a.fa"
-    assert unpack(plain, tmp_path) == plain
+def test_key_is_what_made_the_index():
+    about = {"genome_sha256": "g", "annotation_sha256": "a", "genes": 1}
+    made = [
+        index_key(about, {"x": 1}, "2.7.10b"),
+        index_key(about | {"genome_sha256": "h"}, {"x": 1}, "2.7.10b"),
+        index_key(about | {"annotation_sha256": "b"}, {"x": 1}, "2.7.10b"),
+        index_key(about, {"x": 2}, "2.7.10b"),
+        index_key(about, {"x": 1}, "2.7.11b"),
+    ]
+    assert len(set(made)) == len(made)
+    assert index_key(about | {"genes": 2}, {"x": 1}, "2.7.10b") == made[0]
 
 
-def test_contigs_of_annotation_and_genome(tmp_path):
-    gtf = tmp_path / "genes.gtf"
-    rows = ["#!x", "1\ts\tgene\t1\t9", "1\ts\texon\t1\t9", "1\ts\texon\t3\t9", "X\ts\texon\t1\t9"]
-    gtf.write_text("\n".join(rows) + "\n")
-    exons = exons_per_contig(gtf)
-    assert exons == {"1": 2, "X": 1}
-    assert check_contigs(exons, {"1": 10, "2": 10}, "genes.gtf", "genome.fa") == ["X"]
-    with pytest.raises(StudyError, match="'chr1' and '1' do not match"):
-        check_contigs(exons, {"chr1": 10}, "genes.gtf", "genome.fa")
-    with pytest.raises(StudyError, match="no exon"):
-        check_contigs({}, {"chr1": 10}, "genes.gtf", "genome.fa")
+def test_an_index_is_made_by_one_job_at_a_time(tmp_path):
+    entry = tmp_path / "star_index" / "key"
+    script = "from latere.cache import exclusive\nfrom pathlib import Path\nimport sys\n"
+    script += f"with exclusive(Path({str(entry)!r})) as held:\n    print(held, flush=True)"
+    words = [sys.executable, "-c", script]
+    options = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | {"PYTHONPATH": SCRIPTS}}
+    with exclusive(entry) as held:
+        other = subprocess.Popen(words, **options)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1)
+    assert held and other.communicate(timeout=20)[0] == "True\n"
 
 
-@pytest.mark.parametrize("text", ["", "ACGT\n", ">1\n"])
-def test_not_a_genome(tmp_path, text):
-    fasta = tmp_path / "genome.fa"
-    fasta.write_text(text)
-    with pytest.raises(StudyError, match="genome.fa"):
-        contig_lengths(fasta)
+def test_a_study_gets_links_to_the_shared_file(tmp_path, monkeypatch):
+    shared, hard, soft = tmp_path / "shared", tmp_path / "a" / "hard", tmp_path / "a" / "soft"
+    shared.write_text("index")
+    link(shared, hard)
+
+    def across(*_):
+        raise OSError(errno.EXDEV, "")
+
+    monkeypatch.setattr(os, "link", across)
+    link(shared, soft)
+    link(shared, soft)
+    assert hard.samefile(shared) and not hard.is_symlink()
+    assert soft.is_symlink() and soft.read_text() == "index"

@@ -1,0 +1,140 @@
+"""The reference genome: named releases, and what its files must look like."""
+
+import csv
+import difflib
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from latere.errors import StudyError
+
+GZIP = b"\x1f\x8b"
+# Of a file's beginning; the header of a GTF has a few lines.
+HEAD = 1 << 16
+WAYS = "Give `release`, a name of config/references.tsv, or both `fasta` and `gtf`."
+
+
+def read_releases(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of the table of named releases, by name."""
+    with open(path, newline="") as handle:
+        rows = csv.DictReader(handle, delimiter="\t")
+        return {row.pop("release"): row for row in rows}
+
+
+def resolve(reference: Mapping, releases: Mapping[str, Mapping], source: str) -> dict:
+    """The section `reference` of a configuration, with the addresses of a named release.
+
+    Parameters
+    ----------
+    reference
+        As written.
+    releases
+        As `read_releases` gives them.
+    source
+        Name of the configuration's file, for messages.
+
+    Returns
+    -------
+    dict
+        The section with `fasta`, `gtf` and `filter_biotypes`; `checksums`, the name of the
+        publisher's checksum file beside each file, empty where none is known; `y_genes`, empty or
+        the part of chromosome Y whose genes count (first and last base).
+
+    Raises
+    ------
+    StudyError
+        No way to name the reference, two ways, half a way, or an unknown release.
+    """
+    where = f"{source}: key 'reference'"
+    files = [key for key in ("fasta", "gtf") if key in reference]
+    if "release" not in reference:
+        missing = [key for key in ("fasta", "gtf") if key not in reference]
+        if missing:
+            problem = f"names {files[0]} but not {missing[0]}" if files else "names no genome"
+            raise StudyError(where, problem, WAYS)
+        return {"checksums": "", "y_genes": "", "filter_biotypes": False, **reference}
+    if files:
+        raise StudyError(where, f"names a release and {' and '.join(files)} too", WAYS)
+    name = reference["release"]
+    if name not in releases:
+        close = difflib.get_close_matches(name, releases, n=3, cutoff=0.5)
+        mend = f"Did you mean {' or '.join(close)}? " if close else ""
+        raise StudyError(
+            f"{source}: key 'reference.release'",
+            f"unknown release '{name}'",
+            f"{mend}Known: {', '.join(releases)}.",
+        )
+    row = releases[name]
+    files = {key: row[key] for key in ("fasta", "gtf", "checksums", "y_genes")}
+    return {**files, "filter_biotypes": True, **reference}
+
+
+@contextmanager
+def open_plain(path: str | Path):
+    """Open a file for reading bytes, gzipped or not, whatever its name says.
+
+    Raises
+    ------
+    StudyError
+        What is read turns out to be truncated or damaged.
+    """
+    with open(path, "rb") as file:
+        packed = file.read(2) == GZIP
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as stream:
+            yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        size = f"{Path(path).stat().st_size:,} bytes"
+        problem = f"its gzip stream is truncated or damaged ({size}; {error})"
+        raise StudyError(str(path), problem, "Fetch it again, and compare its size.") from None
+
+
+def check_head(path: str | Path, kind: str) -> None:
+    """Look at the beginning of a reference file.
+
+    Parameters
+    ----------
+    path
+        The file, gzipped or not.
+    kind
+        `fasta` or `gtf`.
+
+    Raises
+    ------
+    StudyError
+        It is empty, damaged, or not of this kind.
+    """
+    mend = {
+        "fasta": "Give the genome as FASTA: '>' and a name, then bases.",
+        "gtf": "Give the annotation as GTF: 9 columns, separated by tabs.",
+    }[kind]
+    with open_plain(path) as stream:
+        head = io.BytesIO(stream.read(HEAD))
+    lines = (line.rstrip(b"\r\n") for line in head)
+    lines = [line for line in lines if line and (kind == "fasta" or not line.startswith(b"#"))]
+    if not head.getvalue():
+        raise StudyError(str(path), "is empty (0 bytes)", f"Fetch it again. {mend}")
+    if head.getvalue().startswith(b"##gff-version"):
+        raise StudyError(str(path), "is GFF, not GTF", mend)
+    first = lines[0] if lines else b""
+    fits = first.startswith(b">") if kind == "fasta" else first.count(b"\t") >= 8
+    # A header longer than what was read tells nothing.
+    if not fits and (lines or kind == "fasta"):
+        told = first[:40].decode(errors="replace")
+        found = "looks like FASTA" if first.startswith(b">") else f"begins with {told!r}"
+        raise StudyError(str(path), f"is not {kind.upper()}: it {found}", mend)
+
+
+def attribute(name: str) -> re.Pattern:
+    """Pattern that finds the value of an attribute in the last column of a GTF.
+
+    Parameters
+    ----------
+    name
+        The attribute, as a regular expression.
+    """
+    return re.compile(rf'(?:^|[;\s]){name}\s+"?([^";\s]+)'.encode())
