@@ -3,7 +3,7 @@
 
 rule simulate_study:
     input:
-        whitelist="<results>/reference/whitelists/10xv2.txt",
+        whitelist="<results>/reference/whitelists/10x_version2_whitelist.txt",
     output:
         fasta="<results>/simulated/reference/genome.fa",
         gtf="<results>/simulated/reference/genes.gtf",
@@ -27,7 +27,7 @@ rule simulate_study:
 
 rule simulate_reads:
     input:
-        whitelist="<results>/reference/whitelists/10xv2.txt",
+        whitelist="<results>/reference/whitelists/10x_version2_whitelist.txt",
         fasta="<results>/simulated/reference/genome.fa",
         gtf="<results>/simulated/reference/genes.gtf",
         counts="<results>/simulated/truth/counts.h5ad",

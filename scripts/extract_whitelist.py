@@ -1,20 +1,24 @@
-"""The barcodes that a chemistry's beads carry, from the lists that ngs-tools ships."""
+"""A list of barcodes, from those that ngs-tools ships or from a file, checked and plain, as STAR
+reads it."""
 
-import gzip
-from importlib.resources import as_file, files
+import os
 from pathlib import Path
 
+from latere.chemistry import find_whitelist
 from latere.errors import StudyError
 from latere.job import start
+from latere.reads import read_barcodes
 
 
-def unpack_whitelist(source, target: Path, length: int) -> int:
-    """Unpack a gzipped list of barcodes, one a line.
+def unpack_whitelist(source: Path, target: Path, length: int) -> int:
+    """Unpack a list of barcodes, one a line, gzipped or not.
 
     Parameters
     ----------
     source
         Path of the list.
+    target
+        Where to write it; it takes its name when it is whole.
     length
         Bases that a barcode must have.
 
@@ -26,34 +30,37 @@ def unpack_whitelist(source, target: Path, length: int) -> int:
     Raises
     ------
     StudyError
-        A barcode has another length.
+        It holds no barcode, or a line that is none.
     """
     number = 0
-    with gzip.open(source, "rt") as packed, open(target, "w") as plain:
-        for number, line in enumerate(packed, start=1):
-            if len(line.rstrip("\n")) != length:
-                raise StudyError(
-                    f"{source.name}, line {number}",
-                    f"the barcode {line.strip()!r} does not have {length} bases",
-                    "Correct barcode_length or whitelist in config/chemistries.tsv.",
+    part = target.with_name(f"{target.name}.part")
+    with open(part, "wb") as plain:
+        for codes in read_barcodes(source):
+            if set(map(len, codes)) != {length} or b"".join(codes).translate(None, b"ACGT"):
+                at, code = next(
+                    (at, code)
+                    for at, code in enumerate(codes, start=number + 1)
+                    if len(code) != length or code.translate(None, b"ACGT")
                 )
-            plain.write(line)
+                raise StudyError(
+                    f"{source}, line {at:,}",
+                    f"{code.decode(errors='replace')[:40]!r} is no barcode of {length} bases",
+                    "Correct `barcode` or `whitelist` in the table of chemistries; a list has one "
+                    "barcode a line, in capital letters, and nothing else.",
+                )
+            number += len(codes)
+            plain.write(b"\n".join(codes) + b"\n")
+    if not number:
+        raise StudyError(str(source), "holds no barcode", "Give a list with one barcode a line.")
+    os.replace(part, target)
     return number
 
 
 def main(snakemake):
     log = start(snakemake)
-    chemistry = snakemake.params.chemistry
-    source = files("ngs_tools") / "chemistry" / "whitelists" / chemistry["whitelist"]
-    if not source.is_file():
-        raise StudyError(
-            "config/chemistries.tsv",
-            f"ngs-tools has no list '{chemistry['whitelist']}'",
-            "Name a file of ngs_tools/chemistry/whitelists.",
-        )
-    with as_file(source) as path:
-        number = unpack_whitelist(path, Path(snakemake.output[0]), chemistry["barcode_length"])
-    log.info("%s: %d barcodes of %s", chemistry["chemistry"], number, source.name)
+    source = find_whitelist(snakemake.params.whitelist)
+    number = unpack_whitelist(source, Path(snakemake.output[0]), snakemake.params.length)
+    log.info("%s: %d barcodes", source.name, number)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,330 @@
-"""The table of chemistries: where barcode and UMI lie in a read, and which barcodes exist."""
+"""The table of chemistries: where barcode and UMI lie in the reads, and which barcodes exist."""
 
-import csv
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 
-NUMBERS = ("barcode_start", "barcode_length", "umi_start", "umi_length")
+from latere.errors import StudyError, StudyErrors
+
+COLUMNS = (
+    "chemistry",
+    "description",
+    "barcode",
+    "umi",
+    "umi_read",
+    "strand",
+    "whitelist",
+    "source",
+)
+AUTO = "auto"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+POSITIONS = re.compile(r"([1-9][0-9]*)-([1-9][0-9]*)")
+# STAR packs two bits a base: a barcode part into 64 bits, a UMI into 32.
+MAX_BARCODE, MAX_UMI = 31, 16
 
 
-def read_chemistry(table: Path, name: str) -> dict:
-    """One row of the table of chemistries.
+@dataclass(frozen=True)
+class Chemistry:
+    """What decides how the reads of a chemistry are taken apart; a row of the table.
+
+    Attributes
+    ----------
+    name
+        Its name in the table.
+    barcode
+        First and last base of each part of the cell barcode in its read, 1-based.
+    umi
+        First and last base of the UMI in its read, 1-based.
+    umi_read
+        ``barcode`` where the UMI lies in the barcode read, ``own`` where it has a read of its own.
+    strand
+        Of the cDNA read, as STARsolo names it: ``Forward`` or ``Reverse``.
+    whitelists
+        The list of barcodes of each part: a file that ngs-tools ships, or a path.
+    """
+
+    name: str
+    barcode: Sequence[Sequence[int]]
+    umi: Sequence[int]
+    umi_read: str
+    strand: str
+    whitelists: Sequence[str]
+
+    @property
+    def barcode_end(self) -> int:
+        """Last base of the barcode in its read."""
+        return max(end for _, end in self.barcode)
+
+    @property
+    def barcode_read_length(self) -> int:
+        """Bases that the barcode read must have."""
+        if self.umi_read == "own":
+            return self.barcode_end
+        return max(self.barcode_end, self.umi[1])
+
+    @property
+    def umi_read_length(self) -> int:
+        """Bases that a UMI read of its own must have; 0 where there is none."""
+        return self.umi[1] if self.umi_read == "own" else 0
+
+    @property
+    def whitelist_names(self) -> list[str]:
+        """Names of the lists as the workflow unpacks them, one a part."""
+        return [whitelist_name(whitelist) for whitelist in self.whitelists]
+
+    def differs_in_strand_only(self, other: "Chemistry") -> bool:
+        """Whether only the strand of the cDNA tells reads of the two apart."""
+        alike = [field.name for field in fields(self) if field.name not in ("name", "strand")]
+        return all(getattr(self, name) == getattr(other, name) for name in alike)
+
+
+def whitelist_name(whitelist: str) -> str:
+    """Name of an unpacked list: that of its file, without its ending."""
+    return re.sub(r"(\.txt)?(\.gz)?$", "", Path(whitelist).name)
+
+
+def find_whitelist(whitelist: str) -> Path:
+    """Where a list of barcodes lies: in ngs-tools, if it ships it, else at its path."""
+    package = Path(find_spec("ngs_tools").submodule_search_locations[0])
+    shipped = package / "chemistry" / "whitelists" / whitelist
+    return shipped if "/" not in whitelist and shipped.is_file() else Path(whitelist)
+
+
+def read_chemistries(path: Path) -> dict[str, Chemistry]:
+    """The chemistries of a table, by name.
 
     Parameters
     ----------
-    table
-        ``config/chemistries.tsv``; starts are 1-based, lengths in bases.
-    name
-        Value of its column ``chemistry``.
+    path
+        A table as ``config/chemistries.tsv``: tabs between columns, ``#`` begins a comment.
 
     Raises
     ------
-    KeyError
-        The table has no such chemistry.
+    StudyError
+        All that is wrong in it: file, row, column, and how to mend it.
     """
-    with open(table, newline="") as handle:
-        rows = {row["chemistry"]: row for row in csv.DictReader(handle, delimiter="\t")}
-    return {key: int(value) if key in NUMBERS else value for key, value in rows[name].items()}
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise StudyError(
+            str(path),
+            "the table of chemistries does not exist",
+            "Check `chemistries` in the configuration.",
+        ) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise StudyError(
+            str(path), f"cannot be read as text ({error})", "Save it as a TSV."
+        ) from None
+    rows = [
+        (number, [cell.strip() for cell in line.split("\t")])
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not rows:
+        raise StudyError(str(path), "holds no chemistry", "Add a header and one row a chemistry.")
+    header = rows[0][1]
+    errors = _check_header(header, f"{path}, row {rows[0][0]}")
+    errors += [
+        StudyError(
+            f"{path}, row {number}",
+            f"has {len(row)} columns, the header has {len(header)}",
+            "Give every row the same number of tabs.",
+        )
+        for number, row in rows[1:]
+        if len(row) != len(header)
+    ]
+    if errors:
+        raise StudyErrors(errors)
+    chemistries = {}
+    lists = {}
+    for number, row in rows[1:]:
+        where = f"{path}, row {number}"
+        row = dict(zip(header, row, strict=True))
+        try:
+            chemistry = _to_chemistry(row, where)
+        except StudyError as error:
+            errors.append(error)
+            continue
+        if chemistry.name in chemistries:
+            errors.append(
+                StudyError(
+                    f"{where}, column 'chemistry'",
+                    f"'{chemistry.name}' stands there twice",
+                    "Give each row a name of its own.",
+                )
+            )
+        errors += _check_lists(chemistry, where, lists)
+        chemistries[chemistry.name] = chemistry
+    if errors:
+        raise StudyErrors(errors)
+    return chemistries
 
 
-def barcode_read_length(chemistry: dict) -> int:
-    """Bases that a barcode read must have to hold both barcode and UMI."""
-    return max(
-        chemistry[f"{part}_start"] - 1 + chemistry[f"{part}_length"] for part in ("barcode", "umi")
+def _check_header(header: list[str], where: str) -> list[StudyError]:
+    """Problems of the names of the columns."""
+    errors = [
+        StudyError(where, f"column '{name}' stands there {count} times", "Keep one.")
+        for name, count in Counter(header).items()
+        if count > 1
+    ]
+    for name in header:
+        if name not in COLUMNS:
+            close = difflib.get_close_matches(name, COLUMNS, n=1)
+            mend = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(COLUMNS)}."
+            errors.append(StudyError(where, f"unknown column '{name}'", mend))
+    errors += [
+        StudyError(where, f"column '{name}' is missing", "Columns are separated by tabs.")
+        for name in COLUMNS
+        if name not in header and not errors
+    ]
+    return errors
+
+
+def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
+    """A row of the table.
+
+    Raises
+    ------
+    StudyError
+        A value that is not what its column holds.
+    """
+
+    def refuse(column, problem, mend):
+        raise StudyError(f"{where}, column '{column}'", problem, mend)
+
+    name = row["chemistry"]
+    if not NAME.fullmatch(name) or name == AUTO:
+        refuse(
+            "chemistry",
+            f"{name!r} is no name",
+            f"Use letters, digits, '.', '_' and '-'; '{AUTO}' has a meaning of its own.",
+        )
+    spans = {}
+    for column, most in (("barcode", MAX_BARCODE), ("umi", MAX_UMI)):
+        found = [POSITIONS.fullmatch(part.strip()) for part in row[column].split(",")]
+        if not all(found):
+            mend = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
+            refuse(column, f"{row[column]!r} are no positions", mend)
+        spans[column] = [(int(match[1]), int(match[2])) for match in found]
+        for first, last in spans[column]:
+            if last < first:
+                refuse(column, f"{first}-{last} ends before it begins", "Exchange the two.")
+            if last - first >= most:
+                refuse(
+                    column,
+                    f"{first}-{last} has {last - first + 1} bases",
+                    f"STAR takes {most} at most; cut a barcode into parts.",
+                )
+    if len(spans["umi"]) > 1:
+        refuse("umi", f"{row['umi']!r} has {len(spans['umi'])} parts", "A UMI is one piece.")
+    for column, known in (("umi_read", ("barcode", "own")), ("strand", ("Forward", "Reverse"))):
+        if row[column] not in known:
+            refuse(column, f"{row[column]!r} is not {' or '.join(known)}", f"Write {known[0]}?")
+    together = sorted(spans["barcode"] + (spans["umi"] if row["umi_read"] == "barcode" else []))
+    for one, two in zip(together, together[1:], strict=False):
+        if two[0] <= one[1]:
+            refuse(
+                "umi" if spans["umi"][0] in (one, two) else "barcode",
+                f"{one[0]}-{one[1]} and {two[0]}-{two[1]} overlap",
+                "Positions count from 1, and the last base is included.",
+            )
+    whitelists = tuple(part.strip() for part in row["whitelist"].split(","))
+    if len(whitelists) != len(spans["barcode"]):
+        refuse(
+            "whitelist",
+            f"{len(whitelists)} lists for {len(spans['barcode'])} parts of the barcode",
+            "Name a list for each part, separated by commas.",
+        )
+    for whitelist in whitelists:
+        if not NAME.fullmatch(whitelist_name(whitelist)):
+            refuse(
+                "whitelist",
+                f"'{whitelist}' has characters outside letters, digits, '.', '_' and '-' in its "
+                "file name",
+                "Rename the file.",
+            )
+        if not find_whitelist(whitelist).is_file():
+            refuse(
+                "whitelist",
+                f"'{whitelist}' is no list of ngs-tools and no file",
+                "Check the path; it is relative to the folder Snakemake works in.",
+            )
+    return Chemistry(
+        name,
+        barcode=tuple(spans["barcode"]),
+        umi=spans["umi"][0],
+        umi_read=row["umi_read"],
+        strand=row["strand"],
+        whitelists=whitelists,
     )
+
+
+def _check_lists(chemistry: Chemistry, where: str, lists: dict) -> list[StudyError]:
+    """Problems of the lists of a row with those of rows before it.
+
+    Parameters
+    ----------
+    lists
+        By name: path and bases of a barcode. Lists that are new are added.
+    """
+    errors = []
+    for whitelist, (first, last) in zip(chemistry.whitelists, chemistry.barcode, strict=True):
+        name, length = whitelist_name(whitelist), last - first + 1
+        other, bases = lists.setdefault(name, (whitelist, length))
+        if other != whitelist:
+            problem = f"'{whitelist}' and '{other}' are two lists of one name"
+            errors.append(StudyError(f"{where}, column 'whitelist'", problem, "Rename one."))
+        elif bases != length:
+            errors.append(
+                StudyError(
+                    f"{where}, column 'barcode'",
+                    f"{first}-{last} has {length} bases, and another row reads barcodes of "
+                    f"{bases} bases from '{whitelist}'",
+                    "Correct the positions or name another list.",
+                )
+            )
+    return errors
+
+
+def solo_options(chemistry: Chemistry, whitelists: list) -> dict:
+    """Options that tell STARsolo where barcode and UMI lie.
+
+    Parameters
+    ----------
+    chemistry
+        Of the run.
+    whitelists
+        Its unpacked lists, one a part.
+
+    Returns
+    -------
+    dict
+        Option to value, or to a list of values. A UMI that has a read of its own is taken to follow
+        the barcode, as `latere.reads.joining_command` gives it.
+    """
+    first, last = chemistry.umi
+    if chemistry.umi_read == "own":
+        first, last = first + chemistry.barcode_end, last + chemistry.barcode_end
+    common = {"--soloCBwhitelist": list(whitelists), "--soloStrand": chemistry.strand}
+    if len(chemistry.barcode) == 1:
+        ((start, end),) = chemistry.barcode
+        return common | {
+            "--soloType": "CB_UMI_Simple",
+            "--soloCBstart": start,
+            "--soloCBlen": end - start + 1,
+            "--soloUMIstart": first,
+            "--soloUMIlen": last - first + 1,
+            "--soloCBmatchWLtype": "1MM_multi_Nbase_pseudocounts",
+        }
+    # From the start of the read (anchor 0), counted from 0. The only correction of errors that
+    # STAR has for parts of fixed length is 1MM.
+    return common | {
+        "--soloType": "CB_UMI_Complex",
+        "--soloCBposition": [f"0_{start - 1}_0_{end - 1}" for start, end in chemistry.barcode],
+        "--soloUMIposition": f"0_{first - 1}_0_{last - 1}",
+        "--soloCBmatchWLtype": "1MM",
+    }

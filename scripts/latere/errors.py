@@ -18,6 +18,10 @@ class StudyError(Exception):
         self.where, self.problem, self.mend = where, problem, mend
         super().__init__(f"{where}: {problem}" + (f"\n  -> {mend}" if mend else ""))
 
+    def __reduce__(self):
+        """What it takes to raise it again in another process."""
+        return type(self), (self.where, self.problem, self.mend)
+
 
 class StudyErrors(StudyError):
     """Several problems, told at once, so that one dry run shows them all.
