@@ -1,27 +1,73 @@
 # Reads -> count matrices (STARsolo); count matrices come in here too.
 
 
+rule detect_strand:
+    input:
+        reads=get_reads,
+        roles="<results>/roles/{run}.json",
+        checked="<results>/checked/{run}.json",
+        index="<results>/reference/star_index",
+    output:
+        "<results>/strand/{run}.json",
+    log:
+        "<logs>/detect_strand/{run}.log",
+    benchmark:
+        "<benchmarks>/detect_strand/{run}.tsv"
+    priority: 2
+    conda:
+        "../envs/star.yaml"
+    threads: 8
+    resources:
+        **ask("detect_strand"),
+        unpacked=unpacked,
+    script:
+        "../scripts/detect_strand.py"
+
+
 rule starsolo:
     input:
         reads=get_reads,
         roles="<results>/roles/{run}.json",
+        checked="<results>/checked/{run}.json",
+        strand="<results>/strand/{run}.json",
         index="<results>/reference/star_index",
-        whitelist=get_whitelist,
+        whitelists=get_whitelists,
     output:
         directory("<results>/counts/starsolo/{run}"),
     log:
         "<logs>/starsolo/{run}.log",
     benchmark:
         "<benchmarks>/starsolo/{run}.tsv"
+    priority: 2
     conda:
         "../envs/star.yaml"
     threads: 8
     resources:
         **ask("starsolo"),
+        unpacked=unpacked,
     params:
-        chemistry=get_chemistry,
+        bam=config["reads"]["bam"],
     script:
         "../scripts/starsolo.py"
+
+
+# What is told of the counts can change without counting anew.
+rule run_metrics:
+    input:
+        starsolo="<results>/counts/starsolo/{run}",
+        strand="<results>/strand/{run}.json",
+    output:
+        "<results>/counts/metrics/{run}.json",
+    log:
+        "<logs>/run_metrics/{run}.log",
+    benchmark:
+        "<benchmarks>/run_metrics/{run}.tsv"
+    conda:
+        "../envs/star.yaml"
+    params:
+        sample=get_sample,
+    script:
+        "../scripts/run_metrics.py"
 
 
 rule load_counts:

@@ -2,84 +2,94 @@
 (STAR, docs/STARsolo.md)."""
 
 import json
+import resource
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from latere.chemistry import Chemistry, solo_options
 from latere.job import run, start
+from latere.reads import joining_command
+from latere.star import ALIGNMENT, to_command
+
+COUNTING = {
+    # `check_reads` has checked the lengths; some libraries are sequenced past the UMI.
+    "--soloBarcodeReadLength": 0,
+    "--soloUMIfiltering": "MultiGeneUMI_CR",
+    "--soloUMIdedup": "1MM_CR",
+    "--soloCellFilter": "EmptyDrops_CR",
+    "--soloFeatures": ["Gene", "GeneFull", "Velocyto"],
+}
+# Tags of CellRanger's BAM (cell, UMI, gene), and STAR's own.
+TAGS = ["NH", "HI", "AS", "nM", "CR", "CY", "UR", "UY", "CB", "UB", "GX", "GN"]
 
 
-def starsolo_options(roles: dict, chemistry: dict, index, whitelist, prefix: str, threads: int):
-    """Options of the STAR call that counts one run.
+def bam_options(mem_mb: int, index: Path) -> dict:
+    """Options for a sorted BAM that STAR makes within the memory of its job.
+
+    STAR frees the index before it sorts (STAR.cpp), sorts as many of 50 parts of the genome at
+    a time as fit, and ends with an error that tells the memory if the largest does not: 7 bytes a
+    read of the demo (measured).
 
     Parameters
     ----------
-    roles
-        As `assign_roles` tells them.
-    chemistry
-        Row of the table of chemistries.
-    index, whitelist
-        Folder of the STAR index; file with one barcode a line.
-    prefix
-        What the names of the output files begin with.
-
-    Returns
-    -------
-    dict
-        Option to value, or to a list of values.
+    mem_mb
+        Memory of the job, MB.
+    index
+        Folder of the STAR index; its size is left for what STAR counts in.
     """
+    held = sum(file.stat().st_size for file in Path(index).iterdir())
     return {
-        "--runThreadN": threads,
-        "--genomeDir": index,
-        # cDNA first, then barcodes.
-        "--readFilesIn": [",".join(roles["cdna"]), ",".join(roles["barcode"])],
-        # Passes plain files through.
-        "--readFilesCommand": ["gzip", "-cdf"],
-        "--soloType": "CB_UMI_Simple",
-        "--soloCBwhitelist": whitelist,
-        "--soloCBstart": chemistry["barcode_start"],
-        "--soloCBlen": chemistry["barcode_length"],
-        "--soloUMIstart": chemistry["umi_start"],
-        "--soloUMIlen": chemistry["umi_length"],
-        "--soloStrand": chemistry["strand"],
-        # `assign_roles` has checked the length; some libraries are sequenced past the UMI.
-        "--soloBarcodeReadLength": 0,
-        "--soloCBmatchWLtype": "1MM_multi_Nbase_pseudocounts",
-        "--soloUMIfiltering": "MultiGeneUMI_CR",
-        "--soloUMIdedup": "1MM_CR",
-        "--clipAdapterType": "CellRanger4",
-        "--outFilterScoreMin": 30,
-        "--soloCellFilter": "EmptyDrops_CR",
-        "--soloFeatures": ["Gene", "GeneFull", "Velocyto"],
-        "--outSAMtype": "None",
-        # As the umask says; else nobody but the user can open the folders.
-        "--runDirPerm": "All_RWX",
-        "--outFileNamePrefix": prefix,
+        "--outSAMtype": ["BAM", "SortedByCoordinate"],
+        "--outSAMattributes": TAGS,
+        "--outSAMunmapped": "Within",
+        "--limitBAMsortRAM": max(mem_mb * 1_000_000 - held, 1_000_000_000),
     }
 
 
-def to_command(options: dict) -> list[str]:
-    """The STAR command with these options."""
-    words = ["STAR"]
-    for option, value in options.items():
-        words += [option, *(value if isinstance(value, list) else [value])]
-    return [str(word) for word in words]
+def open_many_files() -> None:
+    """Take all the open files that the system grants: sorting has 50 a thread."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def main(snakemake):
     start(snakemake)
-    folder = Path(snakemake.output[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    options = starsolo_options(
-        roles=json.loads(Path(snakemake.input.roles).read_text()),
-        chemistry=snakemake.params.chemistry,
-        index=snakemake.input.index,
-        whitelist=snakemake.input.whitelist,
-        prefix=f"{folder}/{snakemake.wildcards.run}.",
-        threads=snakemake.threads,
-    )
-    run(to_command(options))
+    name, folder = snakemake.wildcards.run, Path(snakemake.output[0])
+    roles = json.loads(Path(snakemake.input.roles).read_text())
+    chosen = json.loads(Path(snakemake.input.strand).read_text())["chemistry"]
+    chemistry = Chemistry(**roles["candidates"][chosen])
+    lists = {Path(file).stem: file for file in snakemake.input.whitelists}
+    # Takes its final name when it is whole.
+    making = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    with TemporaryDirectory(dir=snakemake.resources.tmpdir) as scratch:
+        options = ALIGNMENT | COUNTING
+        options |= solo_options(chemistry, [lists[part] for part in chemistry.whitelist_names])
+        options |= {
+            "--runThreadN": snakemake.threads,
+            "--genomeDir": snakemake.input.index,
+            # cDNA first, then barcodes.
+            "--readFilesIn": [",".join(roles["cdna"]), ",".join(roles["barcode"])],
+            "--outFileNamePrefix": f"{making}/{name}.",
+            # A folder that STAR makes.
+            "--outTmpDir": f"{scratch}/star",
+        }
+        if chemistry.umi_read == "own":
+            script = Path(scratch, "join.sh")
+            options["--readFilesCommand"] = joining_command(roles, chemistry, script)
+        if snakemake.params.bam:
+            options |= bam_options(snakemake.resources.mem_mb, snakemake.input.index)
+            open_many_files()
+        run(to_command(options))
     # As CellRanger leaves them, so that its readers read them.
-    tables = [file for kind in ("mtx", "tsv") for file in folder.glob(f"*.Solo.out/*/*/*.{kind}")]
+    tables = [file for kind in ("mtx", "tsv") for file in making.glob(f"*.Solo.out/*/*/*.{kind}")]
     run(["pigz", "--no-name", "--processes", snakemake.threads, *sorted(tables)])
+    if snakemake.params.bam:
+        bam = making / f"{name}.Aligned.sortedByCoord.out.bam"
+        run(["samtools", "index", "-@", snakemake.threads, bam])
+    making.rename(folder)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from latere.job import start
 # What each environment is there for: a command that tells its version, or a Python package.
 EDGER = ["Rscript", "-e", "cat(as.character(packageVersion('edgeR')))"]
 TOOLS = {
-    "sra": {"sra-tools": ["fasterq-dump", "--version"], "pigz": ["pigz", "--version"]},
+    "sra": {"sra-tools": ["fasterq-dump", "--version"], "isal": "isal"},
+    "reads": {"dnaio": "dnaio", "ngs-tools": "ngs-tools"},
     "fastqc": {"FastQC": ["fastqc", "--version"]},
     "multiqc": {"MultiQC": "multiqc"},
-    "star": {"STAR": ["STAR", "--version"]},
-    "scanpy": {"scanpy": "scanpy", "anndata": "anndata", "ngs-tools": "ngs-tools"},
+    "star": {"STAR": ["STAR", "--version"], "samtools": ["samtools", "--version"]},
+    "scanpy": {"scanpy": "scanpy", "anndata": "anndata"},
     "scvi": {"scvi-tools": "scvi-tools", "PyTorch": "torch"},
     "celltypist": {"CellTypist": "celltypist", "scikit-learn": "scikit-learn"},
     "edger": {"edgeR": EDGER, "R": ["R", "--version"], "rpy2": "rpy2"},
@@ -34,7 +35,7 @@ def tool_version(tool: list[str] | str) -> str:
     """
     if isinstance(tool, str):
         return version(tool)
-    answer = subprocess.run(tool, capture_output=True, text=True, check=True)
+    answer = subprocess.run(tool, capture_output=True, text=True, errors="replace", check=True)
     found = NUMBER.search(answer.stdout + answer.stderr)
     if not found:
         raise StudyError(" ".join(tool), f"tells no version: {answer.stdout + answer.stderr!r}")

@@ -1,0 +1,104 @@
+"""Numbers of cells that others published of a study's runs and samples."""
+
+import csv
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from latere.errors import StudyError, StudyErrors
+
+COLUMNS = ("level", "name", "cells", "source", "reference")
+LEVELS = ("run", "sample")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number.
+
+    Attributes
+    ----------
+    level
+        ``run`` or ``sample``.
+    name
+        Of the run or the sample.
+    cells
+        Number of cells.
+    source
+        Who counted and how, in a word or two.
+    reference
+        Where it was published.
+    """
+
+    level: str
+    name: str
+    cells: int
+    source: str
+    reference: str
+
+
+def read_published(
+    path: str | Path, names: dict[str, Collection[str]] | None = None
+) -> list[Published]:
+    """A table of published numbers of cells, in its order.
+
+    Parameters
+    ----------
+    path
+        TSV with the columns level, name, cells, source and reference; ``#`` begins a comment.
+    names
+        Known names by level, to check those of the table.
+
+    Raises
+    ------
+    StudyError
+        All that is wrong in it, by row.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        mend = "Check `published_cells` in the configuration."
+        raise StudyError(str(path), "the table of published cells does not exist", mend) from None
+    except (UnicodeDecodeError, OSError) as error:
+        problem = f"cannot be read as text ({error})"
+        raise StudyError(str(path), problem, "Save it as a TSV.") from None
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    reader = csv.DictReader((line for _, line in lines), delimiter="\t")
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
+    if missing:
+        mend = f"Give a TSV with {', '.join(COLUMNS)}."
+        raise StudyError(str(path), f"has no column '{missing[0]}'", mend)
+    found, unknown, errors = [], [], []
+    for (number, _), row in zip(lines[1:], reader, strict=True):
+        where = f"{path}, row {number}"
+        try:
+            found.append(_to_published(row, where))
+        except StudyError as error:
+            errors.append(error)
+            continue
+        level, name = found[-1].level, found[-1].name
+        if names and name not in names[level]:
+            unknown.append((where, f"{level} {name!r} is not in the sample sheet"))
+    if unknown:
+        where, problem = unknown[0]
+        more = f", nor are {len(unknown) - 1} others of the table" if len(unknown) > 1 else ""
+        errors.append(StudyError(where, problem + more, "Is it the table of this study?"))
+    if errors:
+        raise StudyErrors(errors)
+    return found
+
+
+def _to_published(row: dict, where: str) -> Published:
+    row = {column: (row[column] or "").strip() for column in COLUMNS}
+    if row["level"] not in LEVELS:
+        raise StudyError(
+            where, f"level {row['level']!r} is not known", f"Known: {', '.join(LEVELS)}."
+        )
+    if not row["cells"].isdecimal():
+        raise StudyError(where, f"cells {row['cells']!r} is no number", "Write a whole number.")
+    if not row["source"]:
+        raise StudyError(where, "the source is empty", "Tell who counted.")
+    return Published(**row | {"cells": int(row["cells"])})

@@ -1,0 +1,45 @@
+"""The table of cells that others published."""
+
+import pytest
+
+from latere.errors import StudyError
+from latere.published import Published, read_published
+
+HEAD = "level\tname\tcells\tsource\treference\n"
+NAMES = {"run": ["r1"], "sample": ["s1"]}
+
+
+def read(tmp_path, text, names=NAMES):
+    (tmp_path / "cells.tsv").write_text(text)
+    return read_published(tmp_path / "cells.tsv", names)
+
+
+def test_rows_in_order_without_comments(tmp_path):
+    text = f"# Who counted.\n{HEAD}run\tr1\t12\tA\tx\n\nsample\ts1\t30\tB\t\n"
+    rows = [Published("run", "r1", 12, "A", "x"), Published("sample", "s1", 30, "B", "")]
+    assert read(tmp_path, text) == rows
+    assert read(tmp_path, HEAD) == []
+    assert read(tmp_path, text, names=None) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("level\tname\tcells\n", "has no column 'source'"),
+        ("", "has no column 'level'"),
+        (f"{HEAD}lane\tr1\t12\tA\tx\n", "row 2: level 'lane' is not known"),
+        (f"{HEAD}run\ts1\t12\tA\tx\n", "row 2: run 's1' is not in the sample sheet"),
+        (f"# c\n{HEAD}run\tr1\t12\tA\tx\nrun\tr1\t1,2\tA\tx\n", "row 4: cells '1,2' is no number"),
+        (f"{HEAD}run\tr1\t12\t\tx\n", "row 2: the source is empty"),
+        (f"{HEAD}run\tr1\n", "row 2: cells '' is no number"),
+    ],
+)
+def test_what_is_wrong_is_told_by_row(tmp_path, text, words):
+    with pytest.raises(StudyError) as told:
+        read(tmp_path, text)
+    assert words in str(told.value)
+
+
+def test_no_such_table(tmp_path):
+    with pytest.raises(StudyError, match="does not exist"):
+        read_published(tmp_path / "no.tsv", NAMES)
