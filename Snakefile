@@ -26,6 +26,7 @@ include: "rules/common.smk"
 
 pathvars:
     results=RESULTS,
+    resources=config["resources"],
     logs=f"{RESULTS}/logs",
     benchmarks=f"{RESULTS}/benchmarks",
 
@@ -34,6 +35,12 @@ wildcard_constraints:
     run=NAME,
     contrast=NAME,
     branch="deep|manual",
+
+
+# Downloads at a time, and runs whose reads lie unpacked on the disk, unless a profile or
+# `--resources downloads=N unpacked=N` tells other numbers.
+for limit, number in {"downloads": 4, "unpacked": 6}.items():
+    workflow.global_resources.setdefault(limit, number)
 
 
 include: "rules/demo.smk"
@@ -49,10 +56,12 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
-# What a rule's code means is a parameter of it: a rule reruns when that changes.
+# What a rule's code means is a parameter of it: a rule reruns when that changes. But for what studies
+# share and what is named by what it is: nothing is downloaded or indexed anew for an edit here.
+SHARED = {"prefetch", "download", "star_index"}
 in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 for step in workflow.rules:
-    if step.script:
+    if step.script and step.name not in SHARED:
         step.set_params(**recorded_params(step, Path(workflow.basedir), in_conda))
 
 if workflow.is_main_process:

@@ -1,10 +1,12 @@
 # The sample sheet and look-ups; nothing that a job runs.
 import errno
 import os
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from urllib.parse import urljoin
 
-from latere.chemistry import read_chemistry
+from latere.chemistry import find_whitelist, whitelist_name
 from latere.errors import StudyError
 from snakemake import __version__ as SNAKEMAKE
 
@@ -20,7 +22,8 @@ except StudyError as error:
     # A message for the person at the keyboard: no traceback, exit code 1.
     sys.exit(str(error))
 
-config = STUDY.config
+# As it was given, and with everything filled in.
+GIVEN, config = config, STUDY.config
 RESULTS = f"results/{STUDY.name}"
 RUNS = list(STUDY.runs)
 SEQUENCED_RUNS = [run.name for run in STUDY.runs.values() if run.from_reads]
@@ -31,7 +34,7 @@ NAME = study.NAME.pattern
 ROLES = ["barcode", "cdna"]
 
 
-SIZES = requests.Sizes(STUDY, RESULTS)
+SIZES = requests.Sizes(STUDY, RESULTS, config["resources"])
 
 
 def ask(rule, names=("mem_mb", "runtime")):
@@ -52,6 +55,20 @@ def ask(rule, names=("mem_mb", "runtime")):
         )[name]
 
     return {name: resource(name) for name in names}
+
+
+def unpacked(wildcards):
+    """What a job takes of `unpacked` that unpacks an archive, or reads what was unpacked.
+
+    Each such job takes 1, or a run's group of them, and what comes later goes first (`priority`).
+    So a run whose reads lie on the disk holds 1 at least until they go.
+    """
+    return int(bool(STUDY.runs[wildcards.run].sra))
+
+
+def archive_goes(wildcards):
+    """What a download takes of `unpacked`: 1 where the archive goes with the reads."""
+    return int(not config["reads"]["keep_archives"])
 
 
 def targets():
@@ -90,50 +107,85 @@ def contrast_design(wildcards):
 
 ENVS = ["scanpy", "scvi", "celltypist", "edger", "report"]
 if SEQUENCED_RUNS:
-    ENVS += ["sra", "fastqc", "multiqc", "star"]
-CHEMISTRIES = Path(workflow.basedir) / "config" / "chemistries.tsv"
+    ENVS += ["sra", "reads", "fastqc", "multiqc", "star"]
 
 
 def local_copy(path):
     """Where a file lies that the configuration names by path or by URL."""
-    return f"<resources>/downloads/{study.url_name(path)}" if study.URL.match(path) else path
+    return f"<results>/downloads/{study.url_name(path)}" if study.URL.match(path) else path
 
 
 def get_url(wildcards):
-    """The URL of a file to download, by its last part."""
-    paths = [
-        *config.get("reference", {}).values(),
-        config["annotation"]["celltypist_model"],
-    ]
-    urls = {study.url_name(path): path for path in paths if path and study.URL.match(path)}
+    """The URL of a file to download, by the name that it is kept under."""
+    paths = study.fetched(config).values()
+    urls = {study.url_name(path): path for path in paths if study.URL.match(path)}
     return urls[wildcards.name]
 
 
+def get_checksums(wildcards):
+    """The URL of the publisher's checksums of a file to download; empty where none is known."""
+    url, reference = get_url(wildcards), config.get("reference", {})
+    of_release = reference.get("checksums") and url in (reference["fasta"], reference["gtf"])
+    return urljoin(url, reference["checksums"]) if of_release else ""
+
+
 def get_reference(wildcards):
-    """Genome and annotation."""
+    """Genome and annotation, as they are published."""
     return {key: local_copy(config["reference"][key]) for key in ("fasta", "gtf")}
 
 
+def get_genome(wildcards):
+    """The genome."""
+    return get_reference(wildcards)["fasta"]
+
+
+def get_chemistries(wildcards):
+    """What a run may be of, by name: where barcode and UMI lie, and which barcodes there are."""
+    return {name: asdict(one) for name, one in STUDY.chemistries_of(wildcards.run).items()}
+
+
+def get_whitelists(wildcards):
+    """The barcodes of all chemistries that a run may be of."""
+    chemistries = STUDY.chemistries_of(wildcards.run).values()
+    names = {name: None for chemistry in chemistries for name in chemistry.whitelist_names}
+    return [f"<results>/reference/whitelists/{name}.txt" for name in names]
+
+
 @cache
-def chemistry(name):
-    """A row of the table of chemistries, read once for all runs."""
-    return read_chemistry(CHEMISTRIES, name)
+def whitelists():
+    """Source of each list of barcodes in the table of chemistries, and length of a barcode."""
+    return {
+        whitelist_name(whitelist): (whitelist, last - first + 1)
+        for chemistry in STUDY.chemistries.values()
+        for whitelist, (first, last) in zip(chemistry.whitelists, chemistry.barcode)
+    }
 
 
-def get_chemistry(wildcards):
-    """Where barcode and UMI of a run, or of a chemistry, lie."""
-    return chemistry(wildcards.get("chemistry") or STUDY.runs[wildcards.run].chemistry)
+def get_own_list(wildcards):
+    """The file of a list of barcodes, if it is not one of ngs-tools."""
+    whitelist, _ = whitelists()[wildcards.whitelist]
+    return whitelist if find_whitelist(whitelist) == Path(whitelist) else []
 
 
-def get_whitelist(wildcards):
-    """The barcodes of a run's chemistry."""
-    return f"<results>/reference/whitelists/{STUDY.runs[wildcards.run].chemistry}.txt"
+def get_list(wildcards):
+    """A list of barcodes as the table of chemistries names it."""
+    return whitelists()[wildcards.whitelist][0]
+
+
+def get_barcode_length(wildcards):
+    """Bases of a barcode of a list."""
+    return whitelists()[wildcards.whitelist][1]
 
 
 def get_archive(wildcards):
     """The SRA archive of a run, as it lies or as it is downloaded."""
     run = STUDY.runs[wildcards.run]
-    return f"<resources>/sra/{run.accession}.sra" if run.accession else run.sra
+    return f"<results>/sra/{run.accession}.sra" if run.accession else run.sra
+
+
+def unless_kept(kind, output):
+    """An output that is removed once nothing needs it, unless the configuration keeps its kind."""
+    return output if config["reads"][f"keep_{kind}"] else temp(output)
 
 
 def get_reads(wildcards):

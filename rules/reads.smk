@@ -7,7 +7,7 @@ localrules:
 
 rule prefetch:
     output:
-        "<resources>/sra/{accession}.sra",
+        unless_kept("archives", "<results>/sra/{accession}.sra"),
     log:
         "<logs>/prefetch/{accession}.log",
     benchmark:
@@ -17,6 +17,7 @@ rule prefetch:
     resources:
         **ask("prefetch", ["runtime"]),
         downloads=1,
+        unpacked=archive_goes,
     script:
         "../scripts/prefetch.py"
 
@@ -25,16 +26,18 @@ rule fasterq_dump:
     input:
         get_archive,
     output:
-        temp(directory("<results>/reads/{run}")),
+        unless_kept("fastq", directory("<results>/reads/{run}")),
     log:
         "<logs>/fasterq_dump/{run}.log",
     benchmark:
         "<benchmarks>/fasterq_dump/{run}.tsv"
+    priority: 1
     conda:
         "../envs/sra.yaml"
-    threads: 6
+    threads: 8
     resources:
-        **ask("fasterq_dump", ["mem_mb", "runtime", "disk_mb"]),
+        **ask("fasterq_dump"),
+        unpacked=unpacked,
     script:
         "../scripts/fasterq_dump.py"
 
@@ -42,20 +45,46 @@ rule fasterq_dump:
 rule assign_roles:
     input:
         reads=get_reads,
-        whitelist=get_whitelist,
     output:
         "<results>/roles/{run}.json",
     log:
         "<logs>/assign_roles/{run}.log",
     benchmark:
         "<benchmarks>/assign_roles/{run}.tsv"
+    priority: 2
     conda:
-        "../envs/scanpy.yaml"
+        "../envs/reads.yaml"
+    resources:
+        unpacked=unpacked,
     params:
         mates=get_mates,
-        chemistry=get_chemistry,
+        # What decides, so that a row more in the table reruns no run whose chemistry is named.
+        asked=get_chemistries,
+        table=config["chemistries"],
     script:
         "../scripts/assign_roles.py"
+
+
+rule check_reads:
+    input:
+        reads=get_reads,
+        roles="<results>/roles/{run}.json",
+    output:
+        "<results>/checked/{run}.json",
+    log:
+        "<logs>/check_reads/{run}.log",
+    benchmark:
+        "<benchmarks>/check_reads/{run}.tsv"
+    priority: 2
+    conda:
+        "../envs/reads.yaml"
+    # One a lane.
+    threads: 4
+    resources:
+        **ask("check_reads"),
+        unpacked=unpacked,
+    script:
+        "../scripts/check_reads.py"
 
 
 rule fastqc:
@@ -69,11 +98,13 @@ rule fastqc:
         "<logs>/fastqc/{run}.log",
     benchmark:
         "<benchmarks>/fastqc/{run}.tsv"
+    priority: 3
     conda:
         "../envs/fastqc.yaml"
     threads: 2
     resources:
         **ask("fastqc"),
+        unpacked=unpacked,
     params:
         roles=ROLES,
     script:
@@ -83,12 +114,18 @@ rule fastqc:
 rule multiqc:
     input:
         config=os.path.relpath(f"{workflow.basedir}/config/multiqc.yaml"),
+        css=os.path.relpath(f"{workflow.basedir}/config/multiqc.css"),
         fastqc=expand(
             "<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
             run=SEQUENCED_RUNS,
             role=ROLES,
         ),
+        roles=expand("<results>/roles/{run}.json", run=SEQUENCED_RUNS),
+        checked=expand("<results>/checked/{run}.json", run=SEQUENCED_RUNS),
+        strand=expand("<results>/strand/{run}.json", run=SEQUENCED_RUNS),
         starsolo=expand("<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS),
+        metrics=expand("<results>/counts/metrics/{run}.json", run=SEQUENCED_RUNS),
+        published=config["published_cells"] or [],
         versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),
     output:
         "<results>/read_qc/multiqc.html",
@@ -101,5 +138,6 @@ rule multiqc:
     params:
         study=STUDY.name,
         runs=SEQUENCED_RUNS,
+        limits=config["qc"],
     script:
         "../scripts/multiqc.py"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sra_server import SraServer
 
 from latere.site import AS_CLONED, render_site
 
@@ -67,6 +68,33 @@ def demo(root, snakemake) -> Path:
     done = snakemake(root, "--configfile", "config/demo/config.yaml", "--cores", "all")
     assert done.returncode == 0, done.stderr[-5000:]
     return root / "results/demo"
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory) -> bytes:
+    """A real SRA archive of 8,000 spots of random bases, 400 kB."""
+    from simulate_reads import BASES, write_reads
+    from simulate_sra import TOOLS, pack
+
+    if not all(map(shutil.which, TOOLS)):
+        pytest.skip("no sra-tools with its loaders")
+    folder = tmp_path_factory.mktemp("packed")
+    rng = np.random.default_rng(0)
+    bases = [BASES[rng.integers(0, 4, (8000, length))] for length in (8, 26, 91)]
+    reads = [str(folder / f"{name}.fastq") for name in ("I1", "R1", "R2")]
+    write_reads([bases], reads, 0.003, rng)
+    pack(*reads, str(folder / "SRR1.sra"))
+    return (folder / "SRR1.sra").read_bytes()
+
+
+@pytest.fixture
+def sra(packed, tmp_path, monkeypatch):
+    """The SRA on this machine, as all its tools see it."""
+    server = SraServer(packed)
+    settings = server.write_settings(tmp_path / "settings.mkfg")
+    monkeypatch.setenv("NCBI_SETTINGS", str(settings))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The study: configuration and sample sheet, read and checked before the first job."""
 
-import csv
 import difflib
 import math
 import os
@@ -8,20 +7,22 @@ import re
 import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import jsonschema
 import yaml
 
+from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors
+from latere.published import read_published
+from latere.reference import WAYS, check_head, read_releases, resolve
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ACCESSION = re.compile(r"[SED]RR[0-9]+")
 URL = re.compile(r"(https?|ftp)://")
-FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3")
+FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3", "fastq_4")
 # Written to the cells by the workflow itself.
 CELL_COLUMNS = ("cell", "n_counts", "n_genes", "percent_mt")
 
@@ -32,8 +33,10 @@ class Run:
 
     Attributes
     ----------
-    name, sample, chemistry
-        As in the sheet; `chemistry` is empty for a count matrix.
+    name, sample
+        As in the sheet.
+    chemistry
+        Its name in the table, or `AUTO`; empty for a count matrix.
     sra
         Accession or path of an archive; empty if the run has another source.
     fastq
@@ -88,12 +91,15 @@ class Study:
         Runs by name, in the order of the sheet.
     samples
         Columns that describe a sample, by its name.
+    chemistries
+        The table of chemistries, by name.
     """
 
     name: str
     config: dict
     runs: dict[str, Run]
     samples: dict[str, dict[str, str]]
+    chemistries: dict[str, Chemistry] = field(default_factory=dict)
 
     @property
     def contrasts(self) -> dict[str, dict]:
@@ -103,6 +109,11 @@ class Study:
     def sides(self, contrast: str) -> dict[str, list[str]]:
         """Names of the samples on the two sides of a contrast, as `case` and `control`."""
         return sides(self.contrasts[contrast], self.samples)
+
+    def chemistries_of(self, run: str) -> dict[str, Chemistry]:
+        """The chemistries that a run may be of: the one in the sheet, or all of the table."""
+        name = self.runs[run].chemistry
+        return self.chemistries if name == AUTO else {name: self.chemistries[name]}
 
 
 def load_study(config: Mapping, source: str, tables: Path) -> Study:
@@ -115,7 +126,7 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     source
         Name of its file, for messages.
     tables
-        The folder with `schemas/` and `chemistries.tsv`.
+        The folder with `schemas/` and `references.tsv`.
 
     Raises
     ------
@@ -123,6 +134,9 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
         Whatever is wrong, all problems of one stage at once.
     """
     config = check_config(config, source, load_schema(tables / "schemas/config.schema.yaml"))
+    if "reference" in config:
+        releases = read_releases(tables / "references.tsv")
+        config["reference"] = resolve(config["reference"], releases, source)
     # The embedded study makes its own input.
     made = f"results/{config['study']}/simulated/" if "simulation" in config else None
     sheet = config["samples"]
@@ -130,12 +144,14 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     check_rows(rows, sheet, load_schema(tables / "schemas/samples.schema.yaml"))
     runs = [to_run(row) for _, row in rows]
     lines = {run.name: line for run, (line, _) in zip(runs, rows, strict=True)}
+    chemistries = read_chemistries(Path(config["chemistries"]))
     _raise(
-        check_sources(runs, lines, sheet, read_chemistries(tables / "chemistries.tsv"))
+        check_sources(runs, lines, sheet, list(chemistries))
         or check_files(runs, lines, sheet, made)
     )
     samples = collect_samples(rows, sheet)
-    study = Study(config["study"], config, {run.name: run for run in runs}, samples)
+    by_name = {run.name: run for run in runs}
+    study = Study(config["study"], config, by_name, samples, chemistries)
     _raise(check_contrasts(config["contrasts"], samples, source, sheet))
     _raise(check_paths(study, source, made))
     return study
@@ -144,12 +160,6 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
 def load_schema(path: Path) -> dict:
     """A JSON schema written as YAML."""
     return yaml.safe_load(path.read_text())
-
-
-def read_chemistries(path: Path) -> list[str]:
-    """Names of the known chemistries."""
-    with open(path, newline="") as handle:
-        return [row["chemistry"] for row in csv.DictReader(handle, delimiter="\t")]
 
 
 def check_config(config: Mapping, source: str, schema: dict) -> dict:
@@ -361,6 +371,8 @@ def to_run(row: Mapping[str, str]) -> Run:
         if column in row
     )
     text = {key: row.get(key, "") for key in ("chemistry", "sra", "matrix", "subset")}
+    if not text["matrix"]:
+        text["chemistry"] = text["chemistry"] or AUTO
     spots = int(row["spots"]) if "spots" in row else None
     return Run(row["run"], row["sample"], fastq=fastq, spots=spots, **text)
 
@@ -385,11 +397,12 @@ def check_sources(
                 StudyError(where, found, "Fill one of: sra, fastq_1 with fastq_2, matrix.")
             )
             continue
-        if (run.from_reads or run.chemistry) and run.chemistry not in chemistries:
-            problem = (
-                f"unknown chemistry '{run.chemistry}'" if run.chemistry else "has no chemistry"
-            )
-            errors.append(StudyError(where, problem, f"Known: {', '.join(chemistries)}."))
+        if run.matrix and run.chemistry:
+            mend = "Its cells are counted already: empty it."
+            errors.append(StudyError(where, "a matrix needs no chemistry", mend))
+        if run.from_reads and run.chemistry not in (AUTO, *chemistries):
+            mend = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': found out from the reads."
+            errors.append(StudyError(where, f"unknown chemistry '{run.chemistry}'", mend))
         if run.fastq and len(run.fastq) < 2:
             errors.append(
                 StudyError(
@@ -580,32 +593,46 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
     errors = []
     if any(run.from_reads for run in study.runs.values()) and "reference" not in config:
         problem = "the key 'reference' is missing, and some runs start from reads"
-        errors.append(StudyError(source, problem, "Add reference.fasta and reference.gtf."))
+        errors.append(StudyError(source, problem, f"Add it. {WAYS}"))
+    if Path(config["resources"]).is_file():
+        problem = f"'{config['resources']}' is a file"
+        errors.append(StudyError(f"{source}: key 'resources'", problem, "Name a folder."))
     markers = config["annotation"]["markers"]
-    fetched = {f"reference.{key}": path for key, path in config.get("reference", {}).items()}
-    fetched["annotation.celltypist_model"] = config["annotation"]["celltypist_model"] or ""
-    names = defaultdict(list)
-    for key, path in fetched.items():
-        if URL.match(path):
-            names[url_name(path)].append(key)
-    for name, keys in names.items():
-        if len(keys) > 1:
-            problem = f"the URLs of {' and '.join(keys)} end alike, in '{name}'"
-            errors.append(StudyError(source, problem, "Download one of them; give its path."))
-    for key, path in [*fetched.items(), ("annotation.markers", markers)]:
+    files = fetched(config)
+    for key, path in [*files.items(), ("annotation.markers", markers)]:
         where = f"{source}: key '{key}'"
-        if key in fetched and (URL.match(path) or (made and path.startswith(made))):
+        if key in files and (URL.match(path) or (made and path.startswith(made))):
             continue
         if URL.match(path):
             errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
-        elif path and not Path(path).is_file():
+        elif not Path(path).is_file():
             errors.append(StudyError(where, f"'{path}' does not exist", "Check the path."))
+        elif key.startswith("reference."):
+            try:
+                check_head(path, key.removeprefix("reference."))
+            except StudyError as error:
+                errors.append(error)
+    if config["published_cells"]:
+        try:
+            read_published(config["published_cells"], {"run": study.runs, "sample": study.samples})
+        except StudyError as error:
+            errors.append(error)
     return errors or check_markers(markers)
 
 
+def fetched(config: Mapping) -> dict[str, str]:
+    """Files that the configuration names by path or by URL, by key."""
+    files = {f"reference.{key}": config.get("reference", {}).get(key) for key in ("fasta", "gtf")}
+    files["annotation.celltypist_model"] = config["annotation"]["celltypist_model"]
+    return {key: path for key, path in files.items() if path}
+
+
 def url_name(url: str) -> str:
-    """Name of the file that a URL is downloaded to."""
-    return Path(urllib.parse.urlparse(url).path).name
+    """Name that the file of a URL is kept under: the URL, as a path that ends as the file does."""
+    parts = urllib.parse.urlsplit(url)
+    folder, _, name = f"{parts.netloc}{parts.path}".rpartition("/")
+    query = urllib.parse.quote(parts.query, safe="=,;")
+    return "/".join(filter(None, [folder, query, name]))
 
 
 def check_markers(path: str) -> list[StudyError]:

@@ -1,4 +1,9 @@
-"""A small study of counts, for the unit tests of the analysis."""
+"""A small study of counts, for the unit tests of the analysis; a small library of reads."""
+
+import random
+import subprocess
+from collections import Counter
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -47,3 +52,59 @@ def design() -> dict:
         "case": {name: [] for name in SAMPLES[3:]},
         "control": {name: [] for name in SAMPLES[:3]},
     }
+
+
+def _reverse_complement(sequence: str) -> str:
+    return sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> SimpleNamespace:
+    """Reads of a 10x v2 library whose truth is known, for a real STAR.
+
+    `index`, `whitelist`, `barcode` and `cdna` are files; `antisense` is the cDNA file as a 5' kit
+    would give it. 20 cells have 300 molecules each of 120 genes of both strands; each molecule is
+    read once. `molecules` are the counts, by barcode and gene. 40 droplets have one molecule.
+    """
+    folder, draw = tmp_path_factory.mktemp("library"), random.Random(3)
+    genes = {f"G{at}": "".join(draw.choices("ACGT", k=400)) for at in range(120)}
+    strands = {gene: draw.choice("+-") for gene in genes}
+    sequence, exons = "", []
+    for gene, bases in genes.items():
+        sequence += "".join(draw.choices("ACGT", k=100))
+        about = f'gene_id "{gene}"; transcript_id "{gene}.t"; gene_name "N{gene}";'
+        place = ("chr1", "t", "exon", len(sequence) + 1, len(sequence) + 400, ".", strands[gene])
+        exons.append("\t".join(map(str, [*place, ".", about])))
+        sequence += bases if strands[gene] == "+" else _reverse_complement(bases)
+    (folder / "genome.fa").write_text(f">chr1\n{sequence}\n")
+    (folder / "genes.gtf").write_text("\n".join(exons) + "\n")
+    words = ["--genomeFastaFiles", folder / "genome.fa", "--sjdbGTFfile", folder / "genes.gtf"]
+    words += ["--genomeSAindexNbases", "6", "--sjdbOverhang", "59", "--genomeDir", folder / "index"]
+    words += ["--outFileNamePrefix", f"{folder}/"]
+    subprocess.run(["STAR", "--runMode", "genomeGenerate", *words], check=True, capture_output=True)
+    barcodes = ["".join(draw.choices("ACGT", k=16)) for _ in range(60)]
+    (folder / "list.txt").write_text("\n".join(barcodes) + "\n")
+    molecules, lines = Counter(), {"barcode": [], "cdna": [], "antisense": []}
+    for number, barcode in enumerate(300 * barcodes[:20] + barcodes[20:]):
+        gene, start = draw.choice(list(genes)), draw.randrange(340)
+        molecules[barcode, gene] += 1
+        cdna = genes[gene][start : start + 60]
+        reads = {"barcode": barcode + "".join(draw.choices("ACGT", k=10)), "cdna": cdna}
+        for name, read in (reads | {"antisense": _reverse_complement(cdna)}).items():
+            lines[name] += [f"@r{number}", read, "+", "I" * len(read)]
+    files = {name: folder / f"{name}.fastq" for name in lines}
+    for name, file in files.items():
+        file.write_text("\n".join(lines[name]) + "\n")
+    more = {"index": folder / "index", "whitelist": folder / "list.txt", "molecules": molecules}
+    return SimpleNamespace(**files, **more)
+
+
+@pytest.fixture(scope="session")
+def real_index(real, tmp_path_factory):
+    """An index of the real mini reference."""
+    folder, genes = tmp_path_factory.mktemp("real_index"), real / "ref_chr21/chr21_genes"
+    words = ["--genomeFastaFiles", f"{genes}.fa", "--sjdbGTFfile", f"{genes}.gtf"]
+    words += ["--genomeSAindexNbases", "9", "--genomeChrBinNbits", "11", "--sjdbOverhang", "97"]
+    words += ["--genomeDir", folder, "--outFileNamePrefix", f"{folder}/"]
+    subprocess.run(["STAR", "--runMode", "genomeGenerate", *words], check=True, capture_output=True)
+    return folder

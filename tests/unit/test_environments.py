@@ -15,7 +15,7 @@ ENVS = {path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob("envs/
 LOCK = (ROOT / "envs/requirements.txt").read_text()
 
 # Conda names that differ from those of PyPI.
-PYPI = {"python-igraph": "igraph", "pytorch-gpu": "torch"}
+PYPI = {"python-igraph": "igraph", "python-isal": "isal", "pytorch-gpu": "torch"}
 # Where the two ways differ, and why.
 DIFFER = {"torch": "conda has one CUDA build for all; both load the same model"}
 # Without a version: no known-good one is on record, and what they do is stable.
@@ -24,6 +24,7 @@ UNPINNED = {"pip", "pyarrow"}
 CARRIED_BY = {
     "h5py": {"anndata"},
     "igraph": {"python-igraph"},
+    "isal": {"python-isal"},
     "lightning": {"scvi-tools"},
     "numpy": {"anndata", "pandas"},
     "scipy": {"anndata", "scikit-learn"},

@@ -46,6 +46,9 @@ def folder(tmp_path_factory, copy_project):
     project = copy_project(tmp_path_factory.mktemp("bad_input"))
     for number in range(1, 5):
         (project / f"m{number}.h5ad").touch()
+    table = (project / "config/chemistries.tsv").read_text().splitlines()
+    row = next(line for line in table if line.startswith("10xv2\t")).replace("17-26", "16-25")
+    (project / "chemistries.tsv").write_text(f"{table[0]}\n{row}\n")
     return project
 
 
@@ -136,8 +139,8 @@ CASES = {
     "line break in a name": (base() | {"study": "a\n"}, sheet(rows()), ["'study'", "characters"]),
     "chemistry of a matrix": (
         base(),
-        sheet(rows(chemistry="10x")),
-        ["row 2", "unknown chemistry '10x'"],
+        sheet(rows(chemistry="10xv2")),
+        ["row 2", "a matrix needs no chemistry"],
     ),
     "empty run": (base(), sheet(rows(run="")), ["row 2", "'run' is empty"]),
     "markers by URL": (
@@ -150,13 +153,69 @@ CASES = {
         sheet(rows()),
         ["samples.tsv", "no column 'cell_type'"],
     ),
-    "URLs that end alike": (
-        base()
-        | {
-            "reference": {key: f"https://example.org/{key}/file.gz?x=1" for key in ("fasta", "gtf")}
-        },
+    "missing published cells": (
+        base() | {"published_cells": "no.tsv"},
         sheet(rows()),
-        ["reference.fasta and reference.gtf end alike, in 'file.gz'"],
+        ["no.tsv", "does not exist", "`published_cells`"],
+    ),
+    "published cells of another study": (
+        base() | {"published_cells": "config/published_cells.tsv"},
+        sheet(rows()),
+        ["row 4: run 'SRR9264343' is not in the sample sheet, nor are 22 others of the table"],
+    ),
+    "share above 100 percent": (
+        base() | {"qc": {"min_valid_barcodes": 750}},
+        sheet(rows()),
+        ["'qc.min_valid_barcodes'", "750 is greater than the maximum of 100"],
+    ),
+    "unknown limit": (
+        base() | {"qc": {"min_cell": 50}},
+        sheet(rows()),
+        ["unknown key 'qc.min_cell'", "Did you mean 'qc.min_cells'?"],
+    ),
+    "release and files": (
+        base() | {"reference": {"release": "gencode-human-44", "gtf": "genes.gtf"}},
+        sheet(rows()),
+        ["'reference'", "names a release and gtf too"],
+    ),
+    "genome without annotation": (
+        base() | {"reference": {"fasta": "genome.fa"}},
+        sheet(rows()),
+        ["'reference'", "names fasta but not gtf", "or both `fasta` and `gtf`"],
+    ),
+    "reference without a genome": (
+        base() | {"reference": {"filter_biotypes": False}},
+        sheet(rows()),
+        ["'reference'", "names no genome"],
+    ),
+    "unknown release": (
+        base() | {"reference": {"release": "gencode-human-45"}},
+        sheet(rows()),
+        [
+            "'reference.release'",
+            "unknown release 'gencode-human-45'",
+            "Did you mean gencode-human-4",
+        ],
+    ),
+    "shared folder that is a file": (
+        base() | {"resources": "study.yaml"},
+        sheet(rows()),
+        ["study.yaml: key 'resources': 'study.yaml' is a file", "Name a folder."],
+    ),
+    "missing genome": (
+        base() | {"reference": {"fasta": "no.fa", "gtf": "https://example.org/genes.gtf"}},
+        sheet(rows()),
+        ["'reference.fasta'", "'no.fa' does not exist"],
+    ),
+    "empty genome": (
+        base() | {"reference": {"fasta": "m1.h5ad", "gtf": "https://example.org/genes.gtf"}},
+        sheet(rows()),
+        ["m1.h5ad", "is empty (0 bytes)", "Give the genome as FASTA"],
+    ),
+    "annotation that is no GTF": (
+        base() | {"reference": {"fasta": "https://example.org/1.fa", "gtf": "study.yaml"}},
+        sheet(rows()),
+        ["study.yaml", "is not GTF: it begins with 'contrasts:'"],
     ),
     "sample columns disagree": (
         base(),
@@ -191,6 +250,16 @@ CASES = {
         base(),
         sheet(rows(matrix="", sra="SRR1", chemistry="10x")),
         ["row 2", "unknown chemistry '10x'", "10xv2"],
+    ),
+    "missing table of chemistries": (
+        base() | {"chemistries": "no.tsv"},
+        sheet(rows()),
+        ["no.tsv", "does not exist", "`chemistries`"],
+    ),
+    "wrong row in the table of chemistries": (
+        base() | {"chemistries": "chemistries.tsv"},
+        sheet(rows()),
+        ["chemistries.tsv, row 2, column 'umi'", "1-16 and 16-25 overlap", "count from 1"],
     ),
     "no reference": (
         base(),

@@ -211,8 +211,11 @@ def test_a_new_sample(project, planned):
     expected = [
         "fasterq_dump A_3",
         "assign_roles A_3",
+        "check_reads A_3",
         "fastqc A_3",
+        "detect_strand A_3",
         "starsolo A_3",
+        "run_metrics A_3",
         "load_counts A_3",
         "multiqc",
         "merge_cells",
@@ -221,6 +224,17 @@ def test_a_new_sample(project, planned):
         *AFTER_EMBEDDING,
     ]
     assert planned(project) == Counter(expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["qc:\n  min_cells: 50\n", "published_cells: published.tsv\n"], ids=["limit", "cells"]
+)
+def test_what_the_read_page_is_held_against(project, planned, text):
+    """Nothing is counted anew."""
+    rows = ["level\tname\tcells\tsource\treference", "run\tA_1\t190\tauthors\tGEO"]
+    (project / "published.tsv").write_text("\n".join(rows) + "\n")
+    append(project, CONFIG, text)
+    assert planned(project) == Counter(["multiqc", "report"])
 
 
 MARKER = "T cell\tT cell\tCL:0000084\tCD6\n"
