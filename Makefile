@@ -32,9 +32,10 @@ test: TESTS := 1
 test: setup ## all tests, lint among them
 	$(RUN) pytest --durations=15
 
-bench: setup ## measure dry runs of 12 and 1,000 runs, and the calls of sbatch for 100
+bench: setup ## measure dry runs, calls of sbatch, and reads to counts against other ways (after `make demo`)
 	@$(RUN) python tests/bench/dry_run.py
 	@$(RUN) python tests/bench/sbatch_calls.py
+	@$(RUN) python tests/bench/reads.py
 
 lint: setup ## format, Snakemake lint, schemas, links
 	$(RUN) pytest tests/workflow/test_lint.py

@@ -21,12 +21,12 @@ FIELD = re.compile(r"^ {4}(\w+): (.*)$", re.MULTILINE)
 
 
 def dry_run(config: dict, snakefile: Path, options: list[str]) -> pd.DataFrame:
-    """The jobs of a study, by a dry run with its effective configuration.
+    """The jobs of a study, by a dry run with its configuration.
 
     Parameters
     ----------
     config
-        The configuration, defaults filled in.
+        The configuration as given.
     snakefile
         The workflow.
     options
@@ -91,17 +91,18 @@ def cost_jobs(jobs: pd.DataFrame, sizes: requests.Sizes) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Index as `jobs`: core_hours, gpu_hours, cpu_only (core-hours without a GPU), memory (GB
-        asked for), scratch, waiting and kept (GB), NaN where unknown; and missing (what would
-        have to be known).
+        asked for), scratch, waiting, local and kept (GB), NaN where unknown; run (its name, ''
+        where it works on several); and missing (what would have to be known).
     """
     return pd.DataFrame([_cost(*job, sizes) for job in jobs.itertuples(index=False)], jobs.index)
 
 
 def _cost(rule: str, wildcards: dict, threads: int, sizes: requests.Sizes) -> dict:
+    run = sizes.run_of(wildcards) or ""
     try:
         need = requests.of_job(rule, wildcards, threads, sizes)
     except requests.Unknown as unknown:
-        return {"missing": str(unknown)}
+        return {"run": run, "missing": str(unknown)}
     asked = requests.ask(need, threads, attempt=1)["mem_mb"] / 1e3
     cpu_only = need.cpu_s / 3600
     return {
@@ -112,12 +113,16 @@ def _cost(rule: str, wildcards: dict, threads: int, sizes: requests.Sizes) -> di
         "memory": 0 if need == requests.Need() else asked,
         "scratch": need.scratch / 1e9,
         "waiting": need.waiting / 1e9,
+        "local": need.local / 1e9,
         "kept": need.kept / 1e9,
+        "run": run,
         "missing": "",
     }
 
 
-def sum_stages(jobs: pd.DataFrame, costs: pd.DataFrame, left: pd.DataFrame, stages: dict):
+def sum_stages(
+    jobs: pd.DataFrame, costs: pd.DataFrame, left: pd.DataFrame, stages: dict, unpacked: int
+) -> pd.DataFrame:
     """Costs by stage, and in all.
 
     Parameters
@@ -126,6 +131,8 @@ def sum_stages(jobs: pd.DataFrame, costs: pd.DataFrame, left: pd.DataFrame, stag
         All jobs, what they cost (as `cost_jobs` tells), and the jobs that are left to do.
     stages
         Stage by rule, in the order data flows.
+    unpacked
+        Most runs whose reads lie unpacked at a time; the largest count.
 
     Returns
     -------
@@ -139,6 +146,8 @@ def sum_stages(jobs: pd.DataFrame, costs: pd.DataFrame, left: pd.DataFrame, stag
     def add(part):
         total = part[["core_hours", "gpu_hours", "memory", "scratch", "kept"]].sum(skipna=False)
         total["memory"] = part["memory"].max(skipna=False)
+        # What is unknown is passed over here; `scratch` is then unknown, too.
+        total["scratch"] += part.groupby("run")["waiting"].sum().nlargest(unpacked).sum()
         return total
 
     rows = {name: add(costs[stage == name]) for name in order} | {"in all": add(costs)}
@@ -166,7 +175,7 @@ def show(table: pd.DataFrame) -> str:
     return shown.rename(columns=units).to_string(justify="right")
 
 
-def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes) -> str:
+def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes, unpacked: int) -> str:
     """How the figures come about, what is unknown, and what holds the disk down."""
     notes = []
     missing = [reason for reason in costs["missing"].unique() if reason]
@@ -177,13 +186,19 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes) -> s
         "memory: what the largest job of a stage asks for at first, a fifth more than expected; "
         "`-` is what the site gives by default."
     )
-    if costs["waiting"].sum() > 0:
+    waiting = costs.groupby("run")["waiting"].sum()
+    waiting = waiting[waiting > 0]
+    if len(waiting):
+        number = min(unpacked, len(waiting))
+        most = f"{number} run{'s' * (number > 1)}"
         notes.append(
-            "disk peak: with all runs unpacked at once. A run takes "
-            f"{costs['scratch'].max():.1f} GB at most while it is unpacked, and reads that wait to "
-            f"be counted take {costs['waiting'].sum():.1f} GB in all: N runs at a time peak at "
-            f"{(costs['waiting'] + costs['kept']).sum():.1f} GB and N times the first. "
-            "`--resources disk_mb=M` unpacks as many at a time as M has room for."
+            f"disk peak: {costs['kept'].sum():,.0f} GB that are kept, and what goes again of "
+            f"{most} unpacked at a time, {waiting.nlargest(number).sum():,.0f} GB for the largest. "
+            f"One run takes {waiting.max():,.0f} GB at most, all {len(waiting)} at once "
+            f"{waiting.sum():,.0f} GB. `unpacked` in site.yaml, or `--resources unpacked=N`, sets "
+            "another number. "
+            f"While a run is unpacked it takes {costs['local'].max():,.0f} GB at most in the "
+            "temporary folder of its node, too."
         )
     if costs["gpu_hours"].sum() > 0:
         hours = costs.loc[costs["gpu_hours"] > 0, "cpu_only"].sum()
@@ -202,15 +217,27 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes) -> s
     return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
 
 
-def tell(sizes: requests.Sizes, stages: dict, snakefile: Path, in_conda: bool, log: Path) -> None:
+def tell(
+    config: dict,
+    sizes: requests.Sizes,
+    stages: dict,
+    unpacked: int,
+    snakefile: Path,
+    in_conda: bool,
+    log: Path,
+) -> None:
     """Print the plan, and keep it.
 
     Parameters
     ----------
+    config
+        The configuration as given.
     sizes
         Sizes of the study's work.
     stages
         Stage by rule, in the order data flows.
+    unpacked
+        Most runs whose reads lie unpacked at a time.
     snakefile
         The workflow.
     in_conda
@@ -220,10 +247,10 @@ def tell(sizes: requests.Sizes, stages: dict, snakefile: Path, in_conda: bool, l
     """
     study = sizes.study
     options = ["--sdm", "conda"] if in_conda else []
-    jobs = dry_run(study.config, snakefile, [*options, "--forceall"])
-    left = dry_run(study.config, snakefile, options)
+    jobs = dry_run(config, snakefile, [*options, "--forceall"])
+    left = dry_run(config, snakefile, options)
     costs = cost_jobs(jobs, sizes)
-    table = sum_stages(jobs, costs, left, stages)
-    text = f"\n{study.name}\n\n{show(table)}\n\n{explain(jobs, costs, sizes)}\n"
+    table = sum_stages(jobs, costs, left, stages, unpacked)
+    text = f"\n{study.name}\n\n{show(table)}\n\n{explain(jobs, costs, sizes, unpacked)}\n"
     log.write_text(text)
     print(text, flush=True)

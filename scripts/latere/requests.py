@@ -31,6 +31,8 @@ ARCHIVE_BYTES = 85
 # Bytes a spot of gzipped FASTQ: 78 for the 114 bases of real v2 reads (bamtofastq's test data), so
 # 91 for 132 bases; plain FASTQ with fasterq-dump's read names 588 (measured).
 FASTQ_BYTES = {True: 91, False: 588}
+# As `fasterq_dump` leaves them, with short names and gzipped fast: 81 for the same real reads.
+UNPACKED_BYTES = 94
 # Spots of a run that is still to be downloaded and whose size nothing tells: a large one, for its
 # time only. The largest of GSE132509 has 332 million.
 MOST_SPOTS = 400e6
@@ -65,9 +67,11 @@ class Need:
     gpu_s
         GPU time, seconds, where there is a GPU.
     scratch
-        Bytes on disk at the peak that do not stay.
+        Bytes on the study's disk at the peak that do not stay.
     waiting
-        Bytes of these that lie there until the next jobs have read them.
+        Bytes of outputs that lie there until the next jobs have read them.
+    local
+        Bytes in the temporary folder of the node, at the peak.
     kept
         Bytes of its outputs that stay.
     """
@@ -79,6 +83,7 @@ class Need:
     gpu_s: float = 0
     scratch: float = 0
     waiting: float = 0
+    local: float = 0
     kept: float = 0
 
 
@@ -97,31 +102,47 @@ def ask(need: Need, threads: int, attempt: int) -> dict[str, int]:
     Returns
     -------
     dict
-        `mem_mb`, `runtime` (minutes) and `disk_mb`.
+        `mem_mb` and `runtime` (minutes).
     """
     memory = MEMORY_MARGIN * need.mem_mb / STEP_MEM_MB
     minutes = TIME_MARGIN * (need.cpu_s / threads + need.idle_s) / 60
     return {
         "mem_mb": attempt * max(LEAST_MEM_MB, STEP_MEM_MB * math.ceil(memory)),
         "runtime": attempt * max(LEAST_MINUTES, math.ceil(minutes)),
-        "disk_mb": math.ceil((need.scratch + need.kept) / 1e6),
     }
 
 
-def prefetch(spots: float) -> Need:
+def prefetch(spots: float, keep: bool = True) -> Need:
     """Download of an archive. The network is the site's: 10 MB/s are assumed, not measured."""
     size = ARCHIVE_BYTES * spots
-    return Need(idle_s=size / 10e6, kept=size)
+    return Need(idle_s=size / 10e6, **{"kept" if keep else "waiting": size})
 
 
-def fasterq_dump(spots: float) -> Need:
-    """vdb-validate, fasterq-dump and pigz: 0.04 + 1.54 + 8.67 CPU s for 416,037 spots (measured).
+def fasterq_dump(spots: float, keep: bool = False) -> Need:
+    """9.1 CPU s for 3.3 million spots: vdb-validate, fasterq-dump, gzip at its fastest (measured).
 
-    On disk 693 bytes a spot at the peak (`du` every 0.05 s); gzipped reads wait to be counted.
-    Memory is what it is granted (`--mem`): enough for 100 MB a thread, its default.
+    Its plain reads lie in the temporary folder of the node: 312 bytes for a spot of 132 bases, and
+    an eighth more while its 8 threads join their parts. Gzipped reads wait to be counted. The
+    archive is read twice, the plain reads are written and read twice at most, at 200 MB/s, which is
+    assumed, not measured. Memory is what it is granted (`--mem`): enough for 100 MB a thread, its
+    default.
     """
-    waiting = FASTQ_BYTES[True] * spots
-    return Need(mem_mb=2000, cpu_s=25e-6 * spots, scratch=693 * spots, waiting=waiting)
+    plain, packed = 312 * spots, UNPACKED_BYTES * spots
+    moved = 4 * plain + packed + 2 * ARCHIVE_BYTES * spots
+    return Need(
+        mem_mb=2000,
+        cpu_s=2.8e-6 * spots,
+        idle_s=moved / 200e6,
+        local=plain * 9 / 8,
+        **{"kept" if keep else "waiting": packed},
+    )
+
+
+def check_reads(spots: float) -> Need:
+    """3.5 CPU s for 3.3 million spots of three reads (measured). One process a lane, so that the
+    time of an archive is that of one.
+    """
+    return Need(cpu_s=1.1e-6 * spots, idle_s=1.1e-6 * spots)
 
 
 def fastqc(spots: float) -> Need:
@@ -144,16 +165,31 @@ def index_bytes(bases: float) -> float:
     return 9 * bases + 6 * 4 ** min(14, math.log2(bases) / 2 - 1)
 
 
-def starsolo(spots: float, index: float, threads: int) -> Need:
+def detect_strand(index: float, threads: int) -> Need:
+    """STAR on the first 200,000 reads, as in `starsolo`; reading the index takes most of the time,
+    at 200 MB/s, which are assumed, not measured.
+    """
+    memory = index + 150e6 * threads + 0.3e9
+    return Need(mem_mb=memory / 1e6, cpu_s=82e-6 * 200_000, idle_s=index / 200e6)
+
+
+def starsolo(spots: float, index: float, threads: int, bam: bool = False) -> Need:
     """Counts of one run.
 
     Memory: the index, 150 MB a thread (STAR wiki; 110 measured), and 24 bytes a spot: 12 for each
     of two tables (STAR issue 1577; 22 measured). CPU: 19 min on 32 threads for 445 million human
     spots (benchmark of STAR-suite, 2026-03), 82e-6 s a spot; 35e-6 on the demo's small genome.
     Output: 6 bytes a spot and three barcode lists (measured with 1.25 reads a molecule: at most).
+    In the temporary folder of the node 63 bytes a spot. A BAM takes 60 bytes a spot, 369 in that
+    folder, and 0.1 GB more memory (measured): the index is freed before it is sorted (STAR.cpp).
     """
     memory = index + 150e6 * threads + 24 * spots + 0.3e9
-    return Need(mem_mb=memory / 1e6, cpu_s=82e-6 * spots, kept=7e6 + 6 * spots)
+    return Need(
+        mem_mb=memory / 1e6,
+        cpu_s=82e-6 * spots,
+        local=(369 if bam else 63) * spots,
+        kept=7e6 + (66 if bam else 6) * spots,
+    )
 
 
 def load_counts(entries: float) -> Need:
@@ -257,8 +293,11 @@ class Sizes:
         return wildcards.get("run") or self._by_accession.get(wildcards.get("accession"))
 
     def archive(self, run: Run) -> Path:
-        """Where the archive of a run lies, or will lie."""
-        return self.resources / f"sra/{run.accession}.sra" if run.accession else Path(run.sra)
+        """Where the archive of a run lies, if it is there: with its study, else with the shared."""
+        if not run.accession:
+            return Path(run.sra)
+        own = self.results / f"sra/{run.accession}.sra"
+        return own if own.is_file() else self.resources / f"sra/{run.accession}.sra"
 
     def spots(self, name: str) -> float:
         """Spots of a run: the sheet's, else from the size of its archive or FASTQ files.
@@ -277,7 +316,8 @@ class Sizes:
         if self.archive(run).is_file():
             return self.archive(run).stat().st_size / ARCHIVE_BYTES
         if unpacked.is_dir():
-            return sum(map(fastq_spots, unpacked.glob("*.fastq.gz")))
+            packed = sum(file.stat().st_size for file in unpacked.glob("*.fastq.gz"))
+            return packed / UNPACKED_BYTES
         raise Unknown(f"spots of run {name}: not in the sheet, and its archive is not there yet")
 
     def bases(self) -> float:
@@ -397,15 +437,20 @@ def of_job(rule: str, wildcards: dict, threads: int, sizes: Sizes) -> Need:
     run = sizes.run_of(wildcards)
     match rule:
         case "prefetch":
-            return prefetch(sizes.spots(run))
+            return prefetch(sizes.spots(run), sizes.study.config["reads"]["keep_archives"])
         case "fasterq_dump":
-            return fasterq_dump(sizes.spots(run))
+            return fasterq_dump(sizes.spots(run), sizes.study.config["reads"]["keep_fastq"])
+        case "check_reads":
+            return check_reads(sizes.spots(run))
         case "fastqc":
             return fastqc(sizes.spots(run))
+        case "detect_strand":
+            return detect_strand(sizes.index(), threads)
         case "star_index":
             return star_index(sizes.bases())
         case "starsolo":
-            return starsolo(sizes.spots(run), sizes.index(), threads)
+            bam = sizes.study.config["reads"]["bam"]
+            return starsolo(sizes.spots(run), sizes.index(), threads, bam)
         case "load_counts":
             return load_counts(sizes.source(run).entries)
         case "merge_cells":

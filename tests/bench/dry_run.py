@@ -41,6 +41,7 @@ def write_study(folder: Path, runs: int) -> Path:
     sheet.to_csv(folder / "samples.tsv", sep="\t", index=False)
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config |= {"study": f"bench_{runs}", "samples": str(folder / "samples.tsv")}
+    config["published_cells"] = None
     config["contrasts"] = {
         f"{level}_vs_healthy": {
             "column": "condition",

@@ -55,6 +55,7 @@ def sizes(tmp_path):
         "b": Run("b", "b", sra="SRR2"),
     }
     config = {"reference": {"fasta": "https://example.org/genome.fa.gz"}}
+    config["reads"] = {"keep_archives": True, "keep_fastq": False, "bam": False}
     return Sizes(Study("s", config, runs, {}), tmp_path / "results", tmp_path / "resources")
 
 
@@ -79,7 +80,7 @@ def test_unknown_is_told_and_never_summed(jobs, sizes):
     costs = cost_jobs(jobs, sizes)
     assert costs["missing"].astype(bool).tolist() == [False, False, True]
     assert costs.loc[1, "core_hours"] == pytest.approx(82e-6 * 10**9 / 3600)
-    table = sum_stages(jobs, costs, jobs.iloc[1:], STAGES)
+    table = sum_stages(jobs, costs, jobs.iloc[1:], STAGES, 6)
     assert table.index.tolist() == ["reads", "quantify", "in all"]
     assert table["jobs"].tolist() == [1, 2, 3] and table["to do"].tolist() == [0, 2, 2]
     assert table.loc["reads", "disk final"] == pytest.approx(85)
@@ -88,17 +89,21 @@ def test_unknown_is_told_and_never_summed(jobs, sizes):
     assert shown.count("unknown") == 2 * 5
 
 
-def test_disk_peaks_with_what_is_kept():
-    jobs = pd.DataFrame({"rule": ["prefetch", "starsolo"]})
+@pytest.mark.parametrize("unpacked, peak", [(1, 4 + 5 + 13), (2, 4 + 5 + 23), (9, 4 + 5 + 23)])
+def test_disk_peaks_with_what_is_kept_and_the_largest_runs_that_wait(unpacked, peak):
+    rules = ["prefetch", "starsolo", *["prefetch"] * 3]
     costs = pd.DataFrame(
         {
-            "core_hours": [1.0, 2.0],
+            "core_hours": [1.0, 2.0, 0, 0, 0],
             "gpu_hours": 0.0,
-            "memory": [2.0, 44.0],
-            "scratch": [5.0, 0.0],
-            "kept": [3.0, 1.0],
+            "memory": [2.0, 44.0, 0, 0, 0],
+            "scratch": [0.0, 5.0, 0, 0, 0],
+            "waiting": [0.0, 0, 3, 10, 10],
+            "kept": [3.0, 1.0, 0, 0, 0],
+            "run": ["", "a", "b", "b", "c"],
         }
     )
-    total = sum_stages(jobs, costs, jobs[:0], STAGES).loc["in all"]
-    assert total[["core-hours", "memory", "disk peak", "disk final"]].tolist() == [3, 44, 9, 4]
+    jobs = pd.DataFrame({"rule": rules})
+    total = sum_stages(jobs, costs, jobs[:0], STAGES, unpacked).loc["in all"]
+    assert total[["core-hours", "memory", "disk peak", "disk final"]].tolist() == [3, 44, peak, 4]
     assert not np.isnan(total["GPU-hours"])

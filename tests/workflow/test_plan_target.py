@@ -29,16 +29,22 @@ def test_gse132509(tmp_path, copy_project, snakemake):
     assert table.index.tolist() == [*stages, "report", "in all"]
     assert "unknown" not in table.to_string() + notes
     assert 40 <= float(table.loc["in all", "memory"]) <= 48
-    # 303 GB of archives; unpacked, each is several times as large.
+    # 303 GB of archives stay; of the 12 runs 6 at a time lie unpacked, and all 12 if there is room.
     assert 303 < float(table.loc["reads", "final"]) < 310
-    assert float(table.loc["in all", "peak"]) > 2000
+    peak = float(table.loc["in all", "peak"])
+    assert peak < 600 and "of 6 runs unpacked" in " ".join(notes.split())
     assert float(table.loc["deep", "gpu"]) > 0 and table.loc["reads", "gpu"] == "-"
     assert max(map(len, [*table.to_string().splitlines(), *notes.splitlines()])) <= 100
-    # It tells again, and of the configuration that it is given.
+    # It tells again, and of the configuration and the bound that it is given.
     config = yaml.safe_load((project / "config/config.yaml").read_text())
-    (project / "my.yaml").write_text(yaml.safe_dump(config | {"deep": {"max_epochs": 1}}))
-    short, _ = plan(snakemake, project, "--configfile", "my.yaml")
+    config |= {"deep": {"max_epochs": 1}, "reads": {"keep_archives": False}}
+    (project / "my.yaml").write_text(yaml.safe_dump(config))
+    words = ["--configfile", "my.yaml", "--resources", "unpacked=1"]
+    short, notes = plan(snakemake, project, *words)
     assert float(short.loc["deep", "gpu"]) < float(table.loc["deep", "gpu"])
+    # One run with its archive, instead of six runs and all archives.
+    assert "of 1 run unpacked" in " ".join(notes.split())
+    assert float(short.loc["in all", "peak"]) < 200 and float(short.loc["reads", "final"]) < 10
 
 
 def test_matrices_only(tmp_path, copy_project, snakemake, real):

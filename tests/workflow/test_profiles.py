@@ -80,9 +80,10 @@ def test_no_job_exceeds_the_partition_with_most_time_that_holds_star(profile):
     # Less the time of a small job that goes with a large one.
     runtime = 7 * 24 * 60 - 3 * LEAST_MINUTES
     limits = {"mem_mb": 120000, "runtime": runtime, "turns": 1}
-    assert made["resources"] == {**limits, "downloads": 4}
+    assert made["resources"] == {**limits, "downloads": 4, "unpacked": 6}
     assert made["cores"] == 6
-    # They bound one submission, not all that wait in SLURM together; of downloads all are bound.
+    # They bound one submission, not all that wait in SLURM together; of downloads and of unpacked
+    # runs all are bound.
     assert made["set-resource-scopes"] == dict.fromkeys(limits, "local")
 
 
@@ -104,7 +105,7 @@ def test_small_jobs_share_a_group_as_far_as_time_allows(profile, time, members):
 
 def test_site_without_limits_gpu_or_account(profile):
     made = profile("partitions: {main: {}}\n")
-    assert made["resources"] == {"turns": 1, "downloads": 4}
+    assert made["resources"] == {"turns": 1, "downloads": 4, "unpacked": 6}
     assert made["cores"] == 8
     assert "train_scvi" not in made["set-resources"]
     assert "slurm_account" not in made["default-resources"]
@@ -117,12 +118,13 @@ def test_site_decides_account_downloads_and_overrides(profile):
         partitions: {main: {}}
         downloads: net
         jobs: 7
+        unpacked: 3
         resources:
           starsolo: {mem_mb: attempt * 64000, threads: 16}
           prefetch: {runtime: 60}
         """
     )
-    assert made["jobs"] == 7
+    assert (made["jobs"], made["resources"]["unpacked"]) == (7, 3)
     assert made["default-resources"]["slurm_account"] == "'lab'"
     # In a group a rule is no longer local: this is how downloads get to a partition.
     assert made["groups"]["prefetch"] == made["groups"]["download"] == "downloads"
