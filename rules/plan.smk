@@ -6,7 +6,9 @@ localrules:
 
 
 # The rule runs in a process of its own, which is not told of `--resources`.
-os.environ.setdefault("LATERE_UNPACKED", str(workflow.global_resources["unpacked"].value))
+UNPACKED = os.environ.setdefault(
+    "LATERE_UNPACKED", str(workflow.global_resources["unpacked"].value)
+)
 
 
 # Without an output or a benchmark, so that it tells anew each time. It runs in the environment of
@@ -15,15 +17,6 @@ rule plan:
     log:
         "<logs>/plan.log",
     run:
-        from plan import tell
+        import plan
 
-        stages = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
-        tell(
-            GIVEN,
-            SIZES,
-            stages,
-            int(os.environ["LATERE_UNPACKED"]),
-            Path(workflow.main_snakefile),
-            in_conda,
-            Path(log[0]),
-        )
+        plan.tell(GIVEN, SIZES, workflow, int(UNPACKED), in_conda, Path(log[0]))

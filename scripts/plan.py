@@ -220,9 +220,8 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes, unpa
 def tell(
     config: dict,
     sizes: requests.Sizes,
-    stages: dict,
+    workflow,
     unpacked: int,
-    snakefile: Path,
     in_conda: bool,
     log: Path,
 ) -> None:
@@ -234,18 +233,19 @@ def tell(
         The configuration as given.
     sizes
         Sizes of the study's work.
-    stages
-        Stage by rule, in the order data flows.
+    workflow
+        Snakemake's, with all its rules.
     unpacked
         Most runs whose reads lie unpacked at a time.
-    snakefile
-        The workflow.
     in_conda
         Whether software comes from conda, which counts in what is left to do.
     log
         File for the plan.
     """
     study = sizes.study
+    snakefile = Path(workflow.main_snakefile)
+    # The files of rules are the stages, in the order data flows.
+    stages = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
     options = ["--sdm", "conda"] if in_conda else []
     jobs = dry_run(config, snakefile, [*options, "--forceall"])
     left = dry_run(config, snakefile, options)
