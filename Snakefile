@@ -16,6 +16,7 @@ if not workflow.overwrite_configfiles:
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from latere import efficiency
+from latere.cache import forget_gone
 from latere.code import recorded_params
 from latere.records import keep_records_with
 from latere.slurm import end_earlier_jobs, show_hidden_logs
@@ -66,6 +67,7 @@ for step in workflow.rules:
 
 if workflow.is_main_process:
     keep_records_with(Path("results"), create=False)
+    forget_gone(Path(RESULTS))
 
 
 onstart:

@@ -194,6 +194,11 @@ def get_reads(wildcards):
     return [file for lanes in run.fastq for file in lanes] or [f"<results>/reads/{run.name}"]
 
 
+def count_lanes(wildcards):
+    """Lanes of a run that are read side by side: 1 of an archive, 4 at most."""
+    return min(4, max([1, *map(len, STUDY.runs[wildcards.run].fastq)]))
+
+
 def get_mates(wildcards):
     """The FASTQ files of a run by mate and lane; none if it comes from an archive."""
     return [list(lanes) for lanes in STUDY.runs[wildcards.run].fastq]

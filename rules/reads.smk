@@ -78,8 +78,7 @@ rule check_reads:
     priority: 2
     conda:
         "../envs/reads.yaml"
-    # One a lane.
-    threads: 4
+    threads: count_lanes
     resources:
         **ask("check_reads"),
         unpacked=unpacked,

@@ -2,6 +2,7 @@
 publisher's checksum; nothing else in latere uses the network but `prefetch`."""
 
 import hashlib
+import http.client
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from latere.cache import exclusive, link
+from latere.cache import exclusive, point, workshop
 from latere.errors import StudyError
 from latere.job import start
 
@@ -89,7 +90,8 @@ def retry(url: str, attempt: Callable, log, pause: float):
     for number in range(1, ATTEMPTS + 1):
         try:
             return attempt()
-        except OSError as error:
+        # A chunked answer that is cut off, or a URL with a blank, is no OSError.
+        except (OSError, http.client.HTTPException) as error:
             log.warning("%s, attempt %d of %d: %s", url, number, ATTEMPTS, error)
             if number == ATTEMPTS:
                 raise StudyError(
@@ -116,10 +118,10 @@ def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) ->
     StudyError
         The last attempt failed too, or the list does not name the file.
     """
-    part = path.with_name(path.name + ".part")
     name = url.rsplit("/", 1)[1]
     expected = None
-    try:
+    with workshop(path) as folder:
+        part = Path(folder, path.name)
         if checksums:
             retry(checksums, lambda: fetch(checksums, part), log, pause)
             expected = published(part.read_text(errors="replace"), name)
@@ -140,8 +142,6 @@ def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) ->
 
         retry(url, attempt, log, pause)
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def main(snakemake):
@@ -152,7 +152,7 @@ def main(snakemake):
             log.info("%s is there", shared)
         else:
             download(snakemake.params.url, shared, snakemake.params.checksums, log)
-    link(shared, Path(snakemake.output[0]))
+    point(Path(snakemake.output[0]), shared)
 
 
 if __name__ == "__main__":

@@ -338,20 +338,20 @@ def run_section(metrics: dict[str, dict], limits: dict, flags: list[Flag]) -> di
 def knee_section(metrics: dict[str, dict]) -> dict:
     """One knee curve a run: drawn in full where barcodes were called cells, dotted after."""
     cells, rest = {}, []
-    for at, (name, each) in enumerate(metrics.items()):
+    for name, each in metrics.items():
         if not each["knee"]:
             continue
         title = name if name == each["sample"] else f"{name} ({each['sample']})"
         last = max((i for i, point in enumerate(each["knee"]) if point[2] >= CELLS), default=0)
         points = [point[:2] for point in each["knee"]]
         cells[title] = points[: last + 1]
-        look = {"name": title, "color": COLORS[at % len(COLORS)], "dash": "dot", "width": 1}
+        look = {"name": title, "color": COLORS[len(rest) % len(COLORS)], "dash": "dot", "width": 1}
         rest.append(look | {"pairs": points[last:], "showlegend": False})
     colors = {title: COLORS[at % len(COLORS)] for at, title in enumerate(cells)}
     told = (
         "Barcodes by their molecules. Drawn in full while at least half of the barcodes are called "
-        "cells; dotted are droplets that hold ambient RNA only. A curve without a knee has no "
-        "clear cells."
+        "cells; dotted where most are droplets that hold ambient RNA only. A curve without a knee "
+        "has no clear cells."
     )
     look = {
         "id": "knee_plot",

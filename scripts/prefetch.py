@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-from latere.cache import exclusive
+from latere.cache import exclusive, point
 from latere.errors import StudyError
 from latere.job import JobError, run, start, why_not_writable
 
@@ -209,23 +209,11 @@ def damaged(accession: str, told: str) -> StudyError:
     )
 
 
-def point(path: Path, target: Path) -> None:
-    """Make a symbolic link, in one step: a download that outlived its Snakemake may do the same.
-
-    Not a hard link, by which `--touch` in one study would reach the archive of another, and a copy
-    of the results hold all archives.
-    """
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.symlink_to(target)
-    fresh.replace(path)
-
-
 def main(snakemake):
     log = start(snakemake)
     accession, output = snakemake.wildcards.accession, Path(snakemake.output[0])
     config = snakemake.config
-    # Absolute: the folder of results may be a link itself.
-    shared = Path(config["resources"], "sra", f"{accession}.sra").absolute()
+    shared = Path(config["resources"], "sra", f"{accession}.sra")
     if config["reads"]["keep_archives"] or shared.is_file():
         fetch(accession, shared, log)
         point(output, shared)

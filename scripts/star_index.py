@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latere.cache import exclusive, link
+from latere.cache import exclusive, link, workshop
 from latere.job import run, start
 from latere.reference import open_plain
 
@@ -82,18 +82,14 @@ def main(snakemake):
     log = start(snakemake)
     about = json.loads(Path(snakemake.input.about).read_text())
     parameters = index_parameters(about["bases"], about["contigs"])
-    version = subprocess.run(["STAR", "--version"], capture_output=True, text=True, check=True)
+    version = run(["STAR", "--version"], stdout=subprocess.PIPE, text=True)
     key = index_key(about, parameters, version.stdout.strip())
     entry = Path(snakemake.config["resources"], "star_index", key)
-    with exclusive(entry) as held:
-        if held:
-            # Of jobs that were killed.
-            for part in entry.parent.glob(f"{key}.part-*"):
-                shutil.rmtree(part)
+    with exclusive(entry):
         if entry.is_dir():
             log.info("%s: built before of the same genome, genes and parameters", entry)
         else:
-            with TemporaryDirectory(dir=entry.parent, prefix=f"{key}.part-") as part:
+            with workshop(entry) as part:
                 whole = Path(part, "index")
                 whole.mkdir()
                 memory = 1_000_000 * snakemake.resources.mem_mb
@@ -101,7 +97,12 @@ def main(snakemake):
                 build(*files, parameters, whole, snakemake.threads, memory)
                 for file in whole.iterdir():
                     file.chmod(0o444)
-                whole.rename(entry)
+                try:
+                    whole.rename(entry)
+                except OSError:
+                    # Another job was first, on a file system without locks.
+                    if not entry.is_dir():
+                        raise
     for file in entry.iterdir():
         link(file, Path(snakemake.output[0], file.name))
 

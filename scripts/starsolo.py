@@ -1,6 +1,7 @@
 """Count one run with STARsolo, with the parameters that equal CellRanger 4 and later
 (STAR, docs/STARsolo.md)."""
 
+import filecmp
 import json
 import resource
 import shutil
@@ -53,6 +54,24 @@ def open_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def pack(folder: Path, threads: int) -> None:
+    """Gzip all tables, as CellRanger leaves them, so that its readers read them.
+
+    Lists of barcodes and genes are alike whatever is counted, and some barcodes are millions: what
+    is the same is packed once.
+    """
+    tables = [file for kind in ("mtx", "tsv") for file in folder.glob(f"*.Solo.out/*/*/*.{kind}")]
+    copies, once = {}, {}
+    for table in sorted(tables):
+        first = once.setdefault((table.parent.name, table.name), table)
+        if first != table and filecmp.cmp(first, table, shallow=False):
+            copies[table] = first
+            table.unlink()
+    run(["pigz", "--no-name", "--processes", threads, *sorted({*tables} - {*copies})])
+    for table, first in copies.items():
+        shutil.copy(f"{first}.gz", f"{table}.gz")
+
+
 def main(snakemake):
     start(snakemake)
     name, folder = snakemake.wildcards.run, Path(snakemake.output[0])
@@ -83,9 +102,7 @@ def main(snakemake):
             options |= bam_options(snakemake.resources.mem_mb, snakemake.input.index)
             open_many_files()
         run(to_command(options))
-    # As CellRanger leaves them, so that its readers read them.
-    tables = [file for kind in ("mtx", "tsv") for file in making.glob(f"*.Solo.out/*/*/*.{kind}")]
-    run(["pigz", "--no-name", "--processes", snakemake.threads, *sorted(tables)])
+    pack(making, snakemake.threads)
     if snakemake.params.bam:
         bam = making / f"{name}.Aligned.sortedByCoord.out.bam"
         run(["samtools", "index", "-@", snakemake.threads, bam])

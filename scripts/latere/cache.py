@@ -6,18 +6,22 @@ failed, while another study may be reading it.
 
 import errno
 import fcntl
+import glob
 import logging
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def exclusive(path: Path):
-    """Hold a shared file or folder for one job; others wait.
+    """Hold a shared file or folder for one job until it is made; others wait.
 
+    What is there is whole, and its folder may be one that we cannot write to: so it takes no lock.
     The lock ends with the process, and with its children that were started with `close_fds=False`.
     On NFS Linux turns it into a lock of the server, unless it is mounted with `local_lock`
     (flock(2), nfs(5)).
@@ -25,16 +29,14 @@ def exclusive(path: Path):
     Parameters
     ----------
     path
-        What is to be made; its folder is made too. The lock is a hidden file beside it.
-
-    Yields
-    ------
-    bool
-        Whether it is held: some file systems have no locks.
+        What is to be made; its folder is made too. The lock is a hidden file beside it. What jobs
+        that were killed left in a `workshop` of it is removed.
     """
+    if path.exists():
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-        held = True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -44,14 +46,46 @@ def exclusive(path: Path):
             if error.errno not in NO_LOCKS:
                 raise
             logging.warning("%s: no locks on this file system", path)
-            held = False
+            yield
+            return
         os.set_inheritable(lock.fileno(), True)
-        yield held
+        for left in path.parent.glob(f"{glob.escape(path.name)}.part-*"):
+            shutil.rmtree(left)
+        yield
+
+
+def workshop(path: Path) -> TemporaryDirectory:
+    """A folder beside a shared file to make it in: one of its own for each job, as file systems
+    without locks let two at it."""
+    return TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.part-")
+
+
+def point(path: Path, target: Path) -> None:
+    """Give a study a shared file by a symbolic link, made in one step: a download that outlived its
+    Snakemake may do the same.
+
+    Not by a hard link: Snakemake sets the time of each new output, so that the file of one study
+    would become newer than what another made of it; and a copy of the results would hold it.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    # Absolute: the folder of results may be a link itself.
+    fresh.symlink_to(target.absolute())
+    fresh.replace(path)
+
+
+def forget_gone(results: Path) -> None:
+    """Remove a study's links to shared files that are gone: at such a link Snakemake ends, while a
+    file that is not there is made anew if something needs it."""
+    for folder in ("sra", "downloads"):
+        for path in results.glob(f"{folder}/**/*"):
+            if path.is_symlink() and not path.exists():
+                path.unlink()
 
 
 def link(shared: Path, path: Path) -> None:
-    """Give a study a shared file: a hard link, which stays and moves with its results; a symbolic
-    one where the file system does not let it be."""
+    """Give a study a file of a shared folder: a hard link, which stays and moves with its results;
+    a symbolic one where the file system does not let it be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     try:

@@ -66,12 +66,14 @@ def read_published(
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip() and not line.startswith("#")
     ]
-    reader = csv.DictReader((line for _, line in lines), delimiter="\t")
+    # Quotes are characters as any other, as in the sample sheet.
+    rows = (line for _, line in lines)
+    reader = csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE)
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         mend = f"Give a TSV with {', '.join(COLUMNS)}."
         raise StudyError(str(path), f"has no column '{missing[0]}'", mend)
-    found, unknown, errors = [], [], []
+    found, unknown, errors, seen = [], [], [], set()
     for (number, _), row in zip(lines[1:], reader, strict=True):
         where = f"{path}, row {number}"
         try:
@@ -79,7 +81,11 @@ def read_published(
         except StudyError as error:
             errors.append(error)
             continue
-        level, name = found[-1].level, found[-1].name
+        level, name, source = found[-1].level, found[-1].name, found[-1].source
+        if (level, name, source) in seen:
+            problem = f"{level} {name!r} stands there twice with the source {source!r}"
+            errors.append(StudyError(where, problem, "Keep one, or tell the sources apart."))
+        seen.add((level, name, source))
         if names and name not in names[level]:
             unknown.append((where, f"{level} {name!r} is not in the sample sheet"))
     if unknown:

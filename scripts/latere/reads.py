@@ -33,11 +33,13 @@ class _UnixLines:
     """A file that refuses Windows line ends, which dnaio passes over and STAR takes for bases."""
 
     def __init__(self, file: str, _mode: str):
-        self._file = open_plain(file)
+        self._file, self._begin = open_plain(file), b""
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        if b"\r" in data:
+        self._begin = self._begin or data[:1]
+        # What does not begin as FASTQ (an archive, bzip2) is told as such by dnaio.
+        if self._begin == b"@" and b"\r" in data:
             raise _WindowsLines
         return data
 
@@ -100,10 +102,20 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
 
 
 def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
-    """Lines of a list of barcodes, gzipped or plain, some at a time: it may have millions."""
-    with open_plain(whitelist) as lines:
-        while block := lines.read(2**20) + lines.readline():
-            yield block.splitlines()
+    """Lines of a list of barcodes, gzipped or plain, some at a time: it may have millions.
+
+    Raises
+    ------
+    StudyError
+        It cannot be read to its end.
+    """
+    try:
+        with open_plain(whitelist) as lines:
+            while block := lines.read(2**20) + lines.readline():
+                yield block.splitlines()
+    except (EOFError, OSError, isal_zlib.error) as error:
+        problem = f"this list of barcodes cannot be read to its end ({error})"
+        raise StudyError(str(whitelist), problem, COPY_AGAIN) from None
 
 
 def joining_command(roles: dict, chemistry: Chemistry, script: Path) -> list[str]:

@@ -73,10 +73,12 @@ def read_call(path: Path) -> dict:
     Returns
     -------
     dict
-        STAR's `version`; the `parameters` that were given, by name.
+        STAR's `version`; the `parameters` that were given, by name, but for the temporary folder,
+        whose name is drawn.
     """
     lines = path.read_text().splitlines()
     version = next(line for line in lines if line.startswith("STAR version=")).partition("=")[2]
     first = next(at for at, line in enumerate(lines) if "Final user re-defined parameters" in line)
     given = [line.split() for line in takewhile(lambda line: line.strip(), lines[first + 1 :])]
-    return {"version": version, "parameters": {name: " ".join(value) for name, *value in given}}
+    parameters = {name: " ".join(value) for name, *value in given if name != "outTmpDir"}
+    return {"version": version, "parameters": parameters}

@@ -138,7 +138,11 @@ def test_a_release_is_fetched_checked_and_filtered(publisher, make, project, fir
     kinds = {"release": "md5"}
     # What is there is used by the next study, and by the same one when its results are gone.
     (publisher / "fasta.gz").rename(publisher / "away.gz")
+    shared = list((project / "resources/downloads").rglob("*.gz"))
+    times = [path.stat().st_mtime_ns for path in shared]
     again, done = make("again", {"release": "CHECKSUMS"}, "reference/genes.gtf.gz")
+    # Else the first study would begin anew.
+    assert len(times) == 2 and times == [path.stat().st_mtime_ns for path in shared]
     assert done.returncode == 0, done.stdout + done.stderr
     (publisher / "away.gz").rename(publisher / "fasta.gz")
     shutil.rmtree(project / "resources/downloads")

@@ -107,6 +107,8 @@ SPOILT = {
         f"record {LATE} is broken (Length of sequence and qualities differ)",
     ),
     "not FASTQ": ("cdna", 2, lambda data: b">a\nACGT\n", "record 1 is broken"),
+    # Any bytes, a carriage return among them.
+    "an archive": ("cdna", 2, lambda data: b"NCBI.sra\r\n" + bytes(9000), "record 1 is broken"),
     "Windows line ends": (
         "cdna",
         2,

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +61,23 @@ def test_nothing_is_left_of_a_failed_download(server, tmp_path):
     with pytest.raises(StudyError, match="cannot be downloaded.*404"):
         fetch(f"{url}/none.fa", tmp_path / "none.fa")
     assert len(seen) == download.ATTEMPTS and list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_in_pieces_that_is_cut_off_is_told(tmp_path):
+    """As of a server that does not tell the size."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            for _ in range(download.ATTEMPTS):
+                with server.accept()[0] as answer:
+                    answer.recv(4096)
+                    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    answer.sendall(head + b"5\r\nACGTA\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(StudyError, match="cannot be downloaded.*IncompleteRead"):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}/a.fa", tmp_path / "a.fa")
+    assert list(tmp_path.iterdir()) == []
 
 
 def by_md5(content):

@@ -106,6 +106,10 @@ def test_knee_is_drawn_in_full_where_barcodes_are_cells():
     rest = section["pconfig"]["extra_series"]
     assert rest[1]["pairs"] == [[3000, 500], [9000, 5]]
     assert rest[0]["color"] != rest[1]["color"] == section["pconfig"]["colors"]["s"]
+    # A run without a curve takes no colour from those after it.
+    section = knee_section({"none": metrics_of("none", knee=[])} | runs)
+    rest = section["pconfig"]["extra_series"]
+    assert {each["name"]: each["color"] for each in rest} == section["pconfig"]["colors"]
 
 
 def test_published_cells_beside_ours():

@@ -32,6 +32,8 @@ def test_rows_in_order_without_comments(tmp_path):
         (f"# c\n{HEAD}run\tr1\t12\tA\tx\nrun\tr1\t1,2\tA\tx\n", "row 4: cells '1,2' is no number"),
         (f"{HEAD}run\tr1\t12\t\tx\n", "row 2: the source is empty"),
         (f"{HEAD}run\tr1\n", "row 2: cells '' is no number"),
+        (f'{HEAD}run\tr1\t5\t"A\tx\nlane\tr1\t6\tB\ty\n', "row 3: level 'lane'"),
+        (f"{HEAD}run\tr1\t5\tA\tx\nrun\tr1\t6\tA\ty\n", "row 3: run 'r1' stands there twice"),
     ],
 )
 def test_what_is_wrong_is_told_by_row(tmp_path, text, words):

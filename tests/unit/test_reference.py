@@ -36,6 +36,7 @@ def test_whitelist_is_unpacked_and_checked(tmp_path):
         (b"acgt\n", "line 1: 'acgt' is no barcode"),
         (b"ACGT\tTTTT\n", "line 1: .* is no barcode of 4 bases"),
         (b"", "holds no barcode"),
+        (gzip.compress(b"ACGT\n" * 9)[:-4], "this list of barcodes cannot be read to its end"),
     ):
         source.write_bytes(data)
         with pytest.raises(StudyError, match=message):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from filter_annotation import KEPT, ON_Y, Gene, verdict
 from latere.errors import StudyError
 from latere.reference import read_releases, resolve
 from latere.study import URL, url_name
@@ -25,6 +26,15 @@ def test_a_release_is_complete(name):
         assert row["assembly"].split(".")[0] in row[key] or key == "gtf"
     assert row["checksums"] == {"gencode": "MD5SUMS", "ensembl": "CHECKSUMS"}[source]
     assert re.fullmatch(r"(\d+-\d+)?", row["y_genes"])
+
+
+def test_genes_of_y_that_begin_in_a_pseudoautosomal_region_are_not_counted():
+    """XGY2 begins in the first one (GRCh38: Y:10,001-2,781,479), SRY lies behind it."""
+    humans = [row["y_genes"] for row in RELEASES.values() if row["species"] == "Homo sapiens"]
+    for y_genes in humans:
+        for start, expected in {2_752_083: ON_Y, 2_786_855: KEPT, 56_887_903: ON_Y}.items():
+            assert verdict(Gene("Y", start), {"Y": 57_227_415}, True, y_genes) == expected
+    assert len(humans) == 4
 
 
 def test_no_two_releases_share_a_download():

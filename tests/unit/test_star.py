@@ -5,6 +5,7 @@ from latere.star import read_call, read_gene_strands, read_log, to_command
 LOG = """STAR version=2.7.10b
 ##### Final user re-defined parameters-----------------:
 runThreadN                        2
+outTmpDir                         /tmp/tmpf6bl6wv1/star
 soloStrand                        Reverse
 soloFeatures                      Gene   Velocyto   
 

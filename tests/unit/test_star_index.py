@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from latere.cache import exclusive, link
+from latere.cache import exclusive, link, point, workshop
 from star_index import index_key, index_parameters
 
 SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts")
@@ -44,14 +44,43 @@ def test_key_is_what_made_the_index():
 def test_an_index_is_made_by_one_job_at_a_time(tmp_path):
     entry = tmp_path / "star_index" / "key"
     script = "from latere.cache import exclusive\nfrom pathlib import Path\nimport sys\n"
-    script += f"with exclusive(Path({str(entry)!r})) as held:\n    print(held, flush=True)"
+    script += f"with exclusive(Path({str(entry)!r})):\n    print('mine', flush=True)"
     words = [sys.executable, "-c", script]
     options = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | {"PYTHONPATH": SCRIPTS}}
-    with exclusive(entry) as held:
+    with exclusive(entry):
         other = subprocess.Popen(words, **options)
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=1)
-    assert held and other.communicate(timeout=20)[0] == "True\n"
+    assert other.communicate(timeout=20)[0] == "mine\n"
+
+
+def test_what_is_there_takes_no_lock(tmp_path):
+    """It may lie where we cannot write to."""
+    (tmp_path / "SRR1.sra").touch()
+    with exclusive(tmp_path / "SRR1.sra"):
+        assert [path.name for path in tmp_path.iterdir()] == ["SRR1.sra"]
+
+
+def test_what_a_killed_job_left_goes(tmp_path):
+    entry = tmp_path / "genome.fa"
+    with exclusive(entry):
+        left = Path(workshop(entry).name)
+        left.mkdir(exist_ok=True)
+        (left / "half").touch()
+    with exclusive(entry):
+        assert not left.exists()
+
+
+def test_a_shared_file_that_is_pointed_to_keeps_its_time(tmp_path):
+    """Snakemake touches what a rule made, and other studies made theirs of the same file."""
+    shared, path = tmp_path / "shared", tmp_path / "path"
+    shared.touch()
+    os.utime(shared, (1, 1))
+    for _ in range(2):
+        point(path, shared)
+        os.utime(path, follow_symlinks=False)
+    assert path.samefile(shared) and shared.stat().st_mtime == 1
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_study_gets_links_to_the_shared_file(tmp_path, monkeypatch):

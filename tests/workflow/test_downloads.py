@@ -85,6 +85,10 @@ def test_four_at_once_and_never_twice(project, sra, words, call, begin):
         script.write("\nprint('edited')\n")
     assert "Nothing to be done" in call("-n", *words("one", *links))
     call(*words("two", links[1], keep_archives=False))
+    # An archive that somebody removed, which nothing needs any more.
+    call(*words("one", "reads/r3", keep_fastq=True))
+    (project / "resources/sra/SRR3.sra").unlink()
+    assert "Nothing to be done" in call("-n", *words("one", "reads/r3", keep_fastq=True))
     assert len(sra.asked) == 5 and (project / "results/two/sra/SRR2.sra").is_symlink()
 
 
