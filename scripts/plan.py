@@ -193,7 +193,8 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes, unpa
         most = f"{number} run{'s' * (number > 1)}"
         notes.append(
             f"disk peak: {costs['kept'].sum():,.0f} GB that are kept, and what goes again of "
-            f"{most} unpacked at a time, {waiting.nlargest(number).sum():,.0f} GB for the largest. "
+            f"{most} unpacked at a time, {waiting.nlargest(number).sum():,.0f} GB for the largest, "
+            f"and {costs['scratch'].sum():,.0f} GB while the index is built. "
             f"One run takes {waiting.max():,.0f} GB at most, all {len(waiting)} at once "
             f"{waiting.sum():,.0f} GB. `unpacked` in site.yaml, or `--resources unpacked=N`, sets "
             "another number. "

@@ -11,7 +11,7 @@ from latere.requests import LEAST_MEM_MB, LEAST_MINUTES
 # Two small jobs of a kind, and one job of another.
 ENVS = ["report", "sra"]
 TARGETS = [f"versions/{env}_mqc_versions.yml" for env in ENVS]
-TARGETS.append("reference/whitelists/10xv2.txt")
+TARGETS.append("reference/whitelists/10x_version2_whitelist.txt")
 
 
 def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
