@@ -170,8 +170,8 @@ def test_comments_docstrings_and_blank_lines(project, planned):
         # Reached by no job, only as the DAG is built.
         (
             "study",
-            "Path(urllib.parse.urlparse(url).path).name",
-            "Path(urllib.parse.urlparse(url).path).name.lower()",
+            'rpartition("/")',
+            'lower().rpartition("/")',
             [],
         ),
     ],
