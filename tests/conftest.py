@@ -12,12 +12,15 @@ import pandas as pd
 import pytest
 from sra_server import SraServer
 
+from latere.cache import exclusive
 from latere.site import AS_CLONED, render_site
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
 # The site of who runs the tests is none of theirs.
 os.environ.pop("LATERE_SITE", None)
+# Two workers on two cores: threads that spin while they wait would hold up those that compute.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_runtest_setup(item):
@@ -26,6 +29,14 @@ def pytest_runtest_setup(item):
     lost = [name for name in needed if not shutil.which(name) and not find_spec(name)]
     if lost and os.environ.get("LATERE_SDM"):
         pytest.skip(f"with conda, {', '.join(lost)} are in the environments of rules only")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+def pytest_collection_modifyitems(items):
+    """A file stays with one worker, so that it shares its fixtures; all of a cluster do."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "cluster" else item.path.name))
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +74,15 @@ def snakemake():
 
 
 @pytest.fixture(scope="session")
-def demo(root, snakemake) -> Path:
+def demo(root, snakemake, tmp_path_factory, worker_id) -> Path:
     """The executed demo; what is there and up to date is not made again."""
-    done = snakemake(root, "--configfile", "config/demo/config.yaml", "--cores", "all")
-    assert done.returncode == 0, done.stderr[-5000:]
+    shared = tmp_path_factory.getbasetemp()
+    executed = (shared if worker_id == "master" else shared.parent) / "demo"
+    with exclusive(executed):
+        if not executed.exists():
+            done = snakemake(root, "--configfile", "config/demo/config.yaml", "--cores", "all")
+            assert done.returncode == 0, done.stderr[-5000:]
+            executed.touch()
     return root / "results/demo"
 
 
