@@ -30,7 +30,7 @@ site: setup ## describe the SLURM site at hand in profiles/slurm/site.yaml (FORC
 
 test: TESTS := 1
 test: setup ## all tests, lint among them
-	$(RUN) pytest --durations=25 --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+	$(RUN) pytest --durations=25 --numprocesses=2 --no-loadscope-reorder
 
 bench: setup ## measure dry runs, calls of sbatch, and reads to counts against other ways (after `make demo`)
 	@$(RUN) python tests/bench/dry_run.py

@@ -31,12 +31,20 @@ def pytest_runtest_setup(item):
         pytest.skip(f"with conda, {', '.join(lost)} are in the environments of rules only")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items):
-    """A file stays with one worker, so that it shares its fixtures; all of a cluster do."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "cluster" else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file stays with one worker, so that it shares its fixtures; all of a cluster do.
+
+    Not by marks of groups: xdist 3.8 loses them under pytest 9.2.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "cluster" if "cluster" in Path(file).parts else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
