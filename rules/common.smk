@@ -32,6 +32,8 @@ BRANCHES = ["deep", "manual"]
 NAME = study.NAME.pattern
 # The reads of a run that FastQC looks at.
 ROLES = ["barcode", "cdna"]
+# Figures on the cells, in the order of the report.
+CELL_FIGURES = ["knee", "ambient", "quality", "doublets", "waterfall"]
 
 
 SIZES = requests.Sizes(STUDY, RESULTS, config["resources"])
@@ -105,7 +107,9 @@ def contrast_design(wildcards):
     }
 
 
-ENVS = ["scanpy", "scvi", "celltypist", "edger", "report"]
+ENVS = ["scanpy", "droplets", "scvi", "celltypist", "edger", "report"]
+if config["cells"]["remove_ambient"]:
+    ENVS.append("soupx")
 if SEQUENCED_RUNS:
     ENVS += ["sra", "reads", "fastqc", "multiqc", "star"]
 
@@ -117,7 +121,8 @@ def local_copy(path):
 
 def get_url(wildcards):
     """The URL of a file to download, by the name that it is kept under."""
-    paths = study.fetched(config).values()
+    matrices = [path for run in STUDY.runs.values() for path in run.matrix]
+    paths = [*study.fetched(config).values(), *matrices]
     urls = {study.url_name(path): path for path in paths if study.URL.match(path)}
     return urls[wildcards.name]
 
@@ -205,9 +210,16 @@ def get_mates(wildcards):
 
 
 def get_counts(wildcards):
-    """The count matrix of a run: counted here, or given in the sheet."""
+    """The count matrix of a run: counted here, or the files that the sheet gives."""
     run = STUDY.runs[wildcards.run]
-    return run.matrix or f"<results>/counts/starsolo/{run.name}"
+    return [local_copy(file) for file in run.matrix] or [f"<results>/counts/starsolo/{run.name}"]
+
+
+def get_corrected(wildcards):
+    """Counts without ambient RNA, if the configuration asks for them."""
+    return (
+        expand("<results>/cells/corrected/{run}.h5ad", run=RUNS) * config["cells"]["remove_ambient"]
+    )
 
 
 def get_sample(wildcards):
@@ -215,9 +227,10 @@ def get_sample(wildcards):
     return STUDY.runs[wildcards.run].sample
 
 
-def get_subset(wildcards):
-    """Which cells of a matrix are a run's: `column=value`, or nothing."""
-    return STUDY.runs[wildcards.run].subset
+def get_layout(wildcards):
+    """How the matrix of a run is to be read: its layer and subset, raw or filtered."""
+    run = STUDY.runs[wildcards.run]
+    return {"layer": run.layer, "subset": run.subset, "barcodes": run.barcodes}
 
 
 def annotation_input(wildcards):
@@ -231,10 +244,11 @@ def report_input(wildcards):
     sources = [config["samples"], *annotation_input(wildcards).values()]
     files = {"sources": sources}
     if SEQUENCED_RUNS:
-        files["starsolo"] = expand("<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS)
+        files["metrics"] = expand("<results>/counts/metrics/{run}.json", run=SEQUENCED_RUNS)
         files["multiqc"] = "<results>/read_qc/multiqc.html"
     if "simulation" in config:
         files["truth"] = "<results>/comparison/truth.tsv"
+        files["truth_cells"] = "<results>/comparison/truth_cells.tsv"
         files["truth_de"] = "<results>/comparison/truth_de.tsv"
     return files
 
@@ -259,7 +273,7 @@ def describe_sources():
     return {
         run.name: {
             "sample": run.sample,
-            "source": run.sra or run.matrix or ", ".join(run.files),
+            "source": run.sra or ", ".join(run.matrix[:1] or run.files),
         }
         for run in STUDY.runs.values()
     }

@@ -74,7 +74,8 @@ rule load_counts:
     input:
         get_counts,
     output:
-        "<results>/counts/{run}.h5ad",
+        counts="<results>/counts/{run}.h5ad",
+        facts="<results>/counts/{run}.json",
     log:
         "<logs>/load_counts/{run}.log",
     benchmark:
@@ -84,7 +85,6 @@ rule load_counts:
     resources:
         **ask("load_counts"),
     params:
-        sample=get_sample,
-        subset=get_subset,
+        layout=get_layout,
     script:
         "../scripts/load_counts.py"

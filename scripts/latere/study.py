@@ -17,14 +17,19 @@ import yaml
 from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors
+from latere.matrices import URL, find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
 
 ACCESSION = re.compile(r"[SED]RR[0-9]+")
-URL = re.compile(r"(https?|ftp)://")
 FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3", "fastq_4")
+# Tell where a run comes from; all others describe its sample.
+RUN_COLUMNS = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "spots"}
+RUN_COLUMNS |= {"layer", "subset", "split", "barcodes"}
 # Written to the cells by the workflow itself.
-CELL_COLUMNS = ("cell", "n_counts", "n_genes", "percent_mt")
+CELL_COLUMNS = ("cell", "barcode", "n_counts", "n_genes", "reasons", "kept")
+CELL_COLUMNS += ("percent_mt", "percent_ribo", "percent_hb", "s_score", "g2m_score", "phase")
+CELL_COLUMNS += ("doublet_score", "doublet")
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,12 @@ class Run:
         Accession or path of an archive; empty if the run has another source.
     fastq
         One tuple of lanes a mate, in the order of the sheet.
-    matrix, subset
-        Path of a count matrix, and ``obs_column=value`` of its cells.
+    matrix
+        Files of a count matrix, by path or URL, as `latere.matrices.find_files` gives them.
+    layer, subset
+        Of an .h5ad: the layer with the counts, and ``obs_column=value`` of the run's cells.
+    barcodes
+        `raw`, `filtered`, or empty where the data tell.
     spots
         Number of sequenced spots; None where the sheet does not tell.
     """
@@ -52,8 +61,10 @@ class Run:
     chemistry: str = ""
     sra: str = ""
     fastq: tuple[tuple[str, ...], ...] = ()
-    matrix: str = ""
+    matrix: tuple[str, ...] = ()
+    layer: str = ""
     subset: str = ""
+    barcodes: str = ""
     spots: int | None = None
 
     @property
@@ -73,7 +84,7 @@ class Run:
         return (
             archive
             + [path for lanes in self.fastq for path in lanes]
-            + [path for path in [self.matrix] if path]
+            + [path for path in self.matrix if not URL.match(path)]
         )
 
 
@@ -110,6 +121,24 @@ class Study:
         """Names of the samples on the two sides of a contrast, as `case` and `control`."""
         return sides(self.contrasts[contrast], self.samples)
 
+    def limits(self, sample: str) -> dict[str, float | dict | None]:
+        """Limits on the cells of a sample: its own, and those of the study for what it leaves out.
+
+        Returns
+        -------
+        dict
+            By key of the configuration: a number, None, or deviations, floor and ceiling.
+        """
+        cells = self.config["cells"]
+        own, limits = cells["samples"].get(sample, {}), {}
+        for name in [name for name in cells if name.startswith(("min_", "max_"))]:
+            rule = own.get(name, cells[name])
+            if isinstance(rule, Mapping):
+                of_study = cells[name] if isinstance(cells[name], Mapping) else {}
+                rule = dict.fromkeys(("deviations", "floor", "ceiling")) | of_study | rule
+            limits[name] = rule
+        return limits
+
     def chemistries_of(self, run: str) -> dict[str, Chemistry]:
         """The chemistries that a run may be of: the one in the sheet, or all of the table."""
         name = self.runs[run].chemistry
@@ -140,19 +169,21 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     # The embedded study makes its own input.
     made = f"results/{config['study']}/simulated/" if "simulation" in config else None
     sheet = config["samples"]
-    rows = read_sheet(sheet)
+    rows = expand_rows(read_sheet(sheet), sheet)
     check_rows(rows, sheet, load_schema(tables / "schemas/samples.schema.yaml"))
-    runs = [to_run(row) for _, row in rows]
+    runs = to_runs(rows, sheet)
     lines = {run.name: line for run, (line, _) in zip(runs, rows, strict=True)}
     chemistries = read_chemistries(Path(config["chemistries"]))
     _raise(
         check_sources(runs, lines, sheet, list(chemistries))
         or check_files(runs, lines, sheet, made)
+        or check_matrices(runs, lines, sheet, made)
     )
     samples = collect_samples(rows, sheet)
     by_name = {run.name: run for run in runs}
     study = Study(config["study"], config, by_name, samples, chemistries)
     _raise(check_contrasts(config["contrasts"], samples, source, sheet))
+    _raise(check_limits(study, source, sheet))
     _raise(check_paths(study, source, made))
     return study
 
@@ -305,8 +336,7 @@ def _plain(name: str) -> str:
 
 def check_header(header: list[str], where: str) -> list[StudyError]:
     """Problems of the column names of a sheet."""
-    reserved = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "subset", "spots"}
-    similar = {_plain(name): name for name in reserved}
+    similar = {_plain(name): name for name in RUN_COLUMNS}
     errors = []
     for column, count in Counter(header).items():
         if count > 1:
@@ -317,7 +347,7 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
             )
         if not NAME.fullmatch(column):
             errors.append(StudyError(f"{where}, column '{column}'", *_bad_name(column)))
-        elif column not in reserved and _plain(column) in similar:
+        elif column not in RUN_COLUMNS and _plain(column) in similar:
             mend = f"Did you mean '{similar[_plain(column)]}'?"
             errors.append(StudyError(where, f"unknown column '{column}'", mend))
     for column in ("run", "sample"):
@@ -363,6 +393,53 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
     _raise(errors)
 
 
+def expand_rows(rows: list[tuple[int, dict]], path: str) -> list[tuple[int, dict]]:
+    """The rows of the sheet, with one row a run in place of each that names a column of runs.
+
+    Raises
+    ------
+    StudyError
+        A matrix that cannot be split so.
+    """
+    expanded, errors = [], []
+    for number, row in rows:
+        where = f"{path}, row {number}"
+        more = [name for name in ("run", "subset") if name in row]
+        if "split" not in row:
+            expanded.append((number, row))
+        elif "matrix" not in row or more:
+            problem = f"has `split` and `{more[0]}`" if more else "has `split` and no matrix"
+            mend = "`split` names the column of the runs in an .h5ad; `run` is left empty."
+            errors.append(StudyError(where, problem, mend))
+        else:
+            try:
+                parts = split_rows(row, {*RUN_COLUMNS, *CELL_COLUMNS})
+                expanded += [(number, part) for part in parts]
+            except StudyError as error:
+                errors.append(StudyError(f"{where}: {error.where}", error.problem, error.mend))
+    _raise(errors)
+    return expanded
+
+
+def to_runs(rows: list[tuple[int, dict]], path: str) -> list[Run]:
+    """The rows of the sheet as runs.
+
+    Raises
+    ------
+    StudyError
+        A matrix of which a file is missing.
+    """
+    runs, errors = [], []
+    for number, row in rows:
+        try:
+            runs.append(to_run(row))
+        except StudyError as error:
+            where = f"{path}, row {number} (run {row['run']}): {error.where}"
+            errors.append(StudyError(where, error.problem, error.mend))
+    _raise(errors)
+    return runs
+
+
 def to_run(row: Mapping[str, str]) -> Run:
     """A row of the sheet as a run."""
     fastq = tuple(
@@ -370,11 +447,13 @@ def to_run(row: Mapping[str, str]) -> Run:
         for column in FASTQ_COLUMNS
         if column in row
     )
-    text = {key: row.get(key, "") for key in ("chemistry", "sra", "matrix", "subset")}
-    if not text["matrix"]:
+    columns = ("chemistry", "sra", "layer", "subset", "barcodes")
+    text = {key: row.get(key, "") for key in columns}
+    matrix = find_files(row["matrix"], text["barcodes"]) if "matrix" in row else ()
+    if not matrix:
         text["chemistry"] = text["chemistry"] or AUTO
     spots = int(row["spots"]) if "spots" in row else None
-    return Run(row["run"], row["sample"], fastq=fastq, spots=spots, **text)
+    return Run(row["run"], row["sample"], fastq=fastq, matrix=matrix, spots=spots, **text)
 
 
 def check_sources(
@@ -400,6 +479,10 @@ def check_sources(
         if run.matrix and run.chemistry:
             mend = "Its cells are counted already: empty it."
             errors.append(StudyError(where, "a matrix needs no chemistry", mend))
+        about = [name for name in ("layer", "subset", "barcodes") if getattr(run, name)]
+        if about and not run.matrix:
+            mend = "Empty it: these columns tell how a matrix is to be read."
+            errors.append(StudyError(where, f"has `{about[0]}` and no matrix", mend))
         if run.from_reads and run.chemistry not in (AUTO, *chemistries):
             mend = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': found out from the reads."
             errors.append(StudyError(where, f"unknown chemistry '{run.chemistry}'", mend))
@@ -422,10 +505,6 @@ def check_sources(
             )
         if any(not path for lanes in run.fastq for path in lanes):
             errors.append(StudyError(where, "has an empty FASTQ name", "Remove the extra comma."))
-        if run.subset and not run.matrix.endswith(".h5ad"):
-            errors.append(
-                StudyError(where, "`subset` needs an .h5ad matrix", "Empty it or change matrix.")
-            )
     return errors
 
 
@@ -457,7 +536,8 @@ def check_files(
                     "Check the path; it is relative to the folder Snakemake works in.",
                 )
             )
-        for source in [*run.files, *filter(None, [run.accession])]:
+        # Of a matrix the values count: runs may share the table of their genes.
+        for source in run.matrix[:1] or [*run.files, *filter(None, [run.accession])]:
             users[os.path.realpath(source) if source in run.files else source].append(run)
     for source, sharing in users.items():
         # Parts of one matrix may be runs, if one column of its cells tells them apart.
@@ -473,6 +553,24 @@ def check_files(
     return errors
 
 
+def check_matrices(
+    runs: list[Run], lines: Mapping[str, int], sheet: str, made: str | None
+) -> list[StudyError]:
+    """Faults of matrices that can be seen without reading their values."""
+    errors = []
+    for run in runs:
+        if not run.matrix or len(run.files) < len(run.matrix):
+            continue
+        if made and run.matrix[0].startswith(made):
+            continue
+        try:
+            inspect(run.matrix, run.layer, run.subset)
+        except StudyError as error:
+            where = f"{sheet}, row {lines[run.name]} (run {run.name}): {error.where}"
+            errors.append(StudyError(where, error.problem, error.mend))
+    return errors
+
+
 def collect_samples(rows: list[tuple[int, dict]], path: str) -> dict[str, dict[str, str]]:
     """Columns that describe the samples.
 
@@ -481,9 +579,8 @@ def collect_samples(rows: list[tuple[int, dict]], path: str) -> dict[str, dict[s
     StudyError
         Two runs of a sample disagree.
     """
-    about_run = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "subset", "spots"}
     samples, first, errors = {}, {}, []
-    columns = list(dict.fromkeys(key for _, row in rows for key in row if key not in about_run))
+    columns = list(dict.fromkeys(key for _, row in rows for key in row if key not in RUN_COLUMNS))
     for number, row in rows:
         name = row["sample"]
         values = {column: row.get(column, "") for column in columns}
@@ -584,6 +681,28 @@ def check_contrasts(
                     "Remove a covariate, or choose samples that vary within it.",
                 )
             )
+    return errors
+
+
+def check_limits(study: Study, source: str, sheet: str) -> list[StudyError]:
+    """Limits for a sample that is not in the sheet, and floors above their ceilings."""
+    errors = []
+    own = study.config["cells"]["samples"]
+    for sample in [name for name in own if name not in study.samples]:
+        close = difflib.get_close_matches(sample, study.samples, n=1)
+        known = ", ".join(study.samples)
+        mend = f"Did you mean '{close[0]}'?" if close else f"Samples: {known}."
+        where = f"{source}: key 'cells.samples.{sample}'"
+        errors.append(StudyError(where, f"sample '{sample}' is not in {sheet}", mend))
+    for sample in ["", *own]:
+        for name, rule in study.limits(sample).items():
+            if not isinstance(rule, Mapping) or None in (rule["floor"], rule["ceiling"]):
+                continue
+            if rule["floor"] > rule["ceiling"] and (not sample or name in own[sample]):
+                key = f"cells.samples.{sample}.{name}" if sample else f"cells.{name}"
+                problem = f"its floor, {rule['floor']}, is above its ceiling, {rule['ceiling']}"
+                mend = "Give a floor that is no greater; null for none."
+                errors.append(StudyError(f"{source}: key '{key}'", problem, mend))
     return errors
 
 

@@ -1,5 +1,8 @@
 """Bad input is told in one clear message, with exit code 1 and no traceback."""
 
+import anndata as ad
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -11,7 +14,10 @@ HEADER = [
     "fastq_2",
     "sra",
     "matrix",
+    "layer",
     "subset",
+    "split",
+    "barcodes",
     "condition",
 ]
 
@@ -44,8 +50,13 @@ def base():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, copy_project):
     project = copy_project(tmp_path_factory.mktemp("bad_input"))
+    obs = pd.DataFrame({"part": list("0123")}, index=list("abcd"))
     for number in range(1, 5):
-        (project / f"m{number}.h5ad").touch()
+        ad.AnnData(np.eye(4, dtype=np.float32), obs=obs).write_h5ad(project / f"m{number}.h5ad")
+    for file in ("empty.fa", "10x/matrix.mtx.gz", "10x/features.tsv.gz"):
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).touch()
+    (project / "text.h5ad").write_text("no")
     table = (project / "config/chemistries.tsv").read_text().splitlines()
     row = next(line for line in table if line.startswith("10xv2\t")).replace("17-26", "16-25")
     (project / "chemistries.tsv").write_text(f"{table[0]}\n{row}\n")
@@ -76,6 +87,41 @@ CASES = {
         base(),
         sheet(rows(matrix="no.h5ad")),
         ["row 2", "'no.h5ad' does not exist"],
+    ),
+    "10x folder with a file missing": (
+        base(),
+        sheet(rows(matrix="10x")),
+        ["row 2 (run r1): 10x", "has matrix.mtx.gz, features.tsv.gz, but no barcodes"],
+    ),
+    "matrix that is no HDF5": (
+        base(),
+        sheet(rows(matrix="text.h5ad")),
+        ["row 2 (run r1): text.h5ad", "cannot be read as HDF5", "fetch it anew"],
+    ),
+    "layer that is not there": (
+        base(),
+        sheet(rows(layer="counts")),
+        ["row 2 (run r1): m1.h5ad: has no layer 'counts'", "`layer` may be: X"],
+    ),
+    "layer of no matrix": (
+        base(),
+        sheet(rows(matrix="", sra="SRR1", layer="counts")),
+        ["row 2 (run r1): has `layer` and no matrix"],
+    ),
+    "neither raw nor filtered": (
+        base(),
+        sheet(rows(barcodes="both")),
+        ["row 2, column 'barcodes': 'both' is not valid", "(`raw`)"],
+    ),
+    "split into a run that has a name": (
+        base(),
+        sheet(rows(split="part")),
+        ["row 2: has `split` and `run`", "`run` is left empty"],
+    ),
+    "split by no column": (
+        base(),
+        sheet(rows(run="", sample="", split="patient")),
+        ["row 2: m1.h5ad: has no column 'patient' of cells", "Columns of obs: part."],
     ),
     "missing fastq": (
         base(),
@@ -208,9 +254,9 @@ CASES = {
         ["'reference.fasta'", "'no.fa' does not exist"],
     ),
     "empty genome": (
-        base() | {"reference": {"fasta": "m1.h5ad", "gtf": "https://example.org/genes.gtf"}},
+        base() | {"reference": {"fasta": "empty.fa", "gtf": "https://example.org/genes.gtf"}},
         sheet(rows()),
-        ["m1.h5ad", "is empty (0 bytes)", "Give the genome as FASTA"],
+        ["empty.fa", "is empty (0 bytes)", "Give the genome as FASTA"],
     ),
     "annotation that is no GTF": (
         base() | {"reference": {"fasta": "https://example.org/1.fa", "gtf": "study.yaml"}},
@@ -327,4 +373,13 @@ def test_several_problems_are_told_at_once(dry_run):
 def test_parts_of_one_matrix_are_runs(dry_run):
     parts = [row | {"matrix": "m1.h5ad", "subset": f"part={n}"} for n, row in enumerate(rows())]
     result = dry_run(base(), sheet(parts))
+    assert result.returncode == 0, result.stderr
+
+
+def test_one_row_stands_for_the_runs_of_a_matrix(dry_run, folder):
+    conditions = pd.Categorical(["case", "case", "control", "control"])
+    adata = ad.read_h5ad(folder / "m1.h5ad")
+    adata.obs["condition"] = conditions
+    adata.write_h5ad(folder / "atlas.h5ad")
+    result = dry_run(base(), sheet([{"matrix": "atlas.h5ad", "split": "part"}]))
     assert result.returncode == 0, result.stderr

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ["config/config.yaml", "config/demo/config.yaml"]
+CONFIGS = [f"config/{folder}config.yaml" for folder in ("", "demo/", "leukemia-geo/")]
 SCHEMAS = [f"config/schemas/{name}.schema.yaml" for name in ("config", "samples", "site")]
 PAGES = [path for name in ("README.md", "CHANGELOG.md", "docs/*.md") for path in ROOT.glob(name)]
 FOLDERS = (".ci", "config", "docs", "envs", "profiles", "rules", "scripts", "tests")

@@ -1,0 +1,42 @@
+"""Limits on cells, for a study and for one of its samples."""
+
+import pytest
+
+from latere.study import Study, check_limits
+
+FLOOR = {"deviations": 5, "floor": 500, "ceiling": None}
+CELLS = {"min_counts": FLOOR, "min_genes": 200, "max_percent_mt": None, "doublets": "drop"}
+
+
+def study(**samples):
+    return Study("s", {"cells": CELLS | {"samples": samples}}, {}, {"A_1": {}, "A_2": {}})
+
+
+def test_limits_of_a_sample_stand_over_those_of_the_study():
+    own = {"min_counts": {"floor": 100}, "min_genes": None, "max_percent_mt": {"deviations": 3}}
+    some = study(A_1=own)
+    expected = {"min_counts": FLOOR, "min_genes": 200, "max_percent_mt": None}
+    assert some.limits("A_2") == expected
+    assert some.limits("A_1") == {
+        "min_counts": FLOOR | {"floor": 100},
+        "min_genes": None,
+        "max_percent_mt": {"deviations": 3, "floor": None, "ceiling": None},
+    }
+    assert study(A_1={"min_counts": 7}).limits("A_1")["min_counts"] == 7
+    assert study(A_1={"min_genes": {"floor": 9}}).limits("A_1")["min_genes"]["floor"] == 9
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        ({"A1": {"min_genes": 1}}, ["key 'cells.samples.A1'", "not in sheet.tsv", "mean 'A_1'?"]),
+        (
+            {"A_1": {"min_counts": {"ceiling": 400}}},
+            ["A_1.min_counts'", "its floor, 500, is above"],
+        ),
+    ],
+)
+def test_faults_are_told_before_the_first_job(samples, words):
+    (error,) = check_limits(study(**samples), "c.yaml", "sheet.tsv")
+    assert all(word in str(error) for word in words)
+    assert check_limits(study(), "c.yaml", "sheet.tsv") == []
