@@ -9,7 +9,10 @@ from latere.errors import StudyError
 from latere.job import start
 
 # What each environment is there for: a command that tells its version, or a Python package.
-EDGER = ["Rscript", "-e", "cat(as.character(packageVersion('edgeR')))"]
+EDGER, DROPLET_UTILS = (
+    ["Rscript", "-e", f"cat(as.character(packageVersion('{name}')))"]
+    for name in ("edgeR", "DropletUtils")
+)
 TOOLS = {
     "sra": {"sra-tools": ["fasterq-dump", "--version"], "isal": "isal"},
     "reads": {"dnaio": "dnaio", "ngs-tools": "ngs-tools"},
@@ -17,6 +20,8 @@ TOOLS = {
     "multiqc": {"MultiQC": "multiqc"},
     "star": {"STAR": ["STAR", "--version"], "samtools": ["samtools", "--version"]},
     "scanpy": {"scanpy": "scanpy", "anndata": "anndata"},
+    "droplets": {"DropletUtils": DROPLET_UTILS},
+    "soupx": {"pysoupx": "pysoupx"},
     "scvi": {"scvi-tools": "scvi-tools", "PyTorch": "torch"},
     "celltypist": {"CellTypist": "celltypist", "scikit-learn": "scikit-learn"},
     "edger": {"edgeR": EDGER, "R": ["R", "--version"], "rpy2": "rpy2"},

@@ -1,40 +1,9 @@
 """edgeR (Robinson 2010; Chen 2016) through rpy2: plain matrices in, plain tables out."""
 
-import os
-from functools import cache
-
 import numpy as np
 import pandas as pd
 
-
-@cache
-def _r():
-    """R, started with the environment of child processes as it was.
-
-    rpy2 puts the folders of R's libraries into LD_LIBRARY_PATH, where another Python than the
-    distribution's would find a foreign libpython.
-    """
-    before = os.environ.get("LD_LIBRARY_PATH")
-    from rpy2 import robjects
-
-    if before is None:
-        os.environ.pop("LD_LIBRARY_PATH", None)
-    else:
-        os.environ["LD_LIBRARY_PATH"] = before
-    return robjects
-
-
-def _matrix(values: np.ndarray):
-    """A numpy matrix as an R matrix of doubles."""
-    flat = _r().FloatVector(np.asarray(values, dtype=float).ravel(order="F"))
-    return _r().r.matrix(flat, nrow=values.shape[0])
-
-
-def _package(name: str):
-    _r()
-    from rpy2.robjects.packages import importr
-
-    return importr(name)
+from latere.r import matrix, package
 
 
 def filter_by_expr(counts: np.ndarray, design: np.ndarray) -> np.ndarray:
@@ -52,7 +21,7 @@ def filter_by_expr(counts: np.ndarray, design: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Boolean, (n_genes,).
     """
-    kept = _package("edgeR").filterByExpr(_matrix(counts), design=_matrix(design))
+    kept = package("edgeR").filterByExpr(matrix(counts), design=matrix(design))
     return np.asarray(kept, dtype=bool)
 
 
@@ -75,9 +44,9 @@ def quasi_likelihood_test(counts: np.ndarray, design: np.ndarray, coefficient: i
         By gene, in the order given: logFC (log2), F, PValue, FDR (Benjamini-Hochberg); and
         `cpm_<i>`, counts per million of sample i over its TMM-scaled library.
     """
-    edger = _package("edgeR")
-    design = _matrix(design)
-    fitted = edger.DGEList(counts=_matrix(counts))
+    edger = package("edgeR")
+    design = matrix(design)
+    fitted = edger.DGEList(counts=matrix(counts))
     fitted = edger.calcNormFactors(fitted)
     cpm = np.asarray(edger.cpm(fitted))
     fitted = edger.estimateDisp(fitted, design)

@@ -26,6 +26,7 @@ CARRIED_BY = {
     "igraph": {"python-igraph"},
     "isal": {"python-isal"},
     "lightning": {"scvi-tools"},
+    "matplotlib": {"matplotlib-base"},
     "numpy": {"anndata", "pandas"},
     "scipy": {"anndata", "scikit-learn"},
     "scvi": {"scvi-tools"},

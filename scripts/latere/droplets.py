@@ -1,0 +1,145 @@
+"""Droplets of a run: which hold ambient RNA only, what it is made of, and how much of it each has.
+
+EmptyDrops (Lun et al. 2019, Genome Biol 20:63) and the knee plot are DropletUtils', through rpy2.
+"""
+
+import numpy as np
+import pandas as pd
+
+# Fewer molecules than this in the typical droplet, and it cannot be told from barcodes that were
+# no droplet: those have one or two, from errors in barcodes.
+LEAST_LEVEL = 5
+# Droplets without a cell differ in how much ambient RNA they caught, but hardly by more than this.
+SPREAD = 4
+PERMUTATIONS = 10_000  # emptyDrops' own default
+# CellRanger's and STARsolo's first step: what has a tenth of the molecules of a rich cell is one.
+EXPECTED_CELLS, RICH, POOR = 3000, 0.01, 0.1
+
+
+def ambient_counts(counts, empty: np.ndarray) -> np.ndarray:
+    """Molecules of each gene in empty droplets.
+
+    Parameters
+    ----------
+    counts
+        CSR, barcode x gene.
+    empty
+        Boolean, by barcode.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, by gene.
+    """
+    return counts.T @ empty.astype(np.int64)
+
+
+def droplet_level(n_counts: np.ndarray) -> float | None:
+    """Mean molecules of ambient RNA in a droplet, from droplets without a cell.
+
+    Most barcodes of a raw matrix never were a droplet, but most molecules without a cell lie in
+    droplets. So the droplets are sought around the count that half of these molecules lie below:
+    their mean is taken over barcodes within `SPREAD` of it, above which cells begin that were not
+    called.
+
+    Parameters
+    ----------
+    n_counts
+        Molecules of barcodes that are no cells, by barcode.
+
+    Returns
+    -------
+    float or None
+        None where droplets cannot be told from barcodes that were none.
+    """
+    ordered = np.sort(n_counts)
+    molecules = np.cumsum(ordered)
+    if not molecules.size or not molecules[-1]:
+        return None
+    middle = ordered[np.searchsorted(molecules, molecules[-1] / 2)]
+    if middle < LEAST_LEVEL:
+        return None
+    near = (ordered >= middle / SPREAD) & (ordered <= middle * SPREAD)
+    return float(ordered[near].mean())
+
+
+def find_knee(n_counts: np.ndarray, lower: int) -> tuple[float, float] | None:
+    """Knee and inflection of the curve of molecules over rank, by DropletUtils' `barcodeRanks`.
+
+    Parameters
+    ----------
+    n_counts
+        Molecules, by barcode.
+    lower
+        Barcodes with this many or fewer are left out.
+
+    Returns
+    -------
+    tuple of float, or None
+        None with fewer than the three different counts that it takes.
+    """
+    from latere.r import matrix, package
+
+    if np.unique(n_counts[n_counts > lower]).size < 3:
+        return None
+    # Of the counts it takes the sums only.
+    ranks = package("DropletUtils").barcodeRanks(matrix(n_counts[None]), lower=lower)
+    points = ranks.slots["metadata"]
+    return points.rx2("knee")[0], points.rx2("inflection")[0]
+
+
+def certain_level(n_counts: np.ndarray, lower: int, knee: float | None) -> float:
+    """Molecules from which a barcode is a cell whatever its profile.
+
+    The knee, or if that is less a tenth of what the richest barcodes have. The knee alone lies
+    among the cells where few have many molecules. Then those below it must differ from the ambient
+    RNA, which cells of a type do not that most of it comes from: in the demo, a fifth of the
+    blasts of a sample would be lost.
+
+    Parameters
+    ----------
+    n_counts
+        Molecules, by barcode.
+    lower
+        Barcodes with this many or fewer are taken for empty.
+    knee
+        As `find_knee` gives it.
+
+    Returns
+    -------
+    float
+        Infinite without a knee, and without barcodes so rich that a tenth of it is above `lower`.
+    """
+    richest = np.sort(n_counts[n_counts > lower])[::-1][:EXPECTED_CELLS]
+    tenth = float(richest[int(RICH * richest.size)] * POOR) if richest.size else 0
+    return min(knee or np.inf, tenth if tenth > lower else np.inf)
+
+
+def empty_drops(counts, lower: int, certain: float, seed: int) -> pd.DataFrame:
+    """Which barcodes differ from the ambient RNA, by DropletUtils' `emptyDrops`.
+
+    Parameters
+    ----------
+    counts
+        CSR with sorted indices, barcode x gene.
+    lower
+        Barcodes with this many molecules or fewer give the ambient RNA and are not tested.
+    certain
+        Barcodes with this many molecules or more are cells, whatever the test says.
+    seed
+        Of its permutations.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Total, LogProb, PValue, Limited, FDR, by barcode; NaN where it was not tested.
+    """
+    from latere.r import package, sparse_columns, start_r
+
+    start_r().r["set.seed"](seed)
+    droplets = sparse_columns(counts)
+    result = package("DropletUtils").emptyDrops(
+        droplets, lower=lower, retain=certain, niters=PERMUTATIONS
+    )
+    columns = result.slots["listData"]
+    return pd.DataFrame({name: np.asarray(columns.rx2(name)) for name in columns.names})
