@@ -1,0 +1,390 @@
+"""Figures of each called cell: its counts, its shares of telling genes, its phase in the cell cycle
+(scanpy's score of the genes of Tirosh et al. 2016) and whether it is a doublet (scanpy's Scrublet,
+Wolock et al. 2019, Cell Syst 8:281). Nothing is removed here."""
+
+import json
+import logging
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+
+from latere.errors import StudyError
+from latere.gene_sets import find_members, read_gene_sets
+from latere.job import start
+from latere.tables import log_normalise
+
+SHARES = {"mitochondrial": "percent_mt", "ribosomal": "percent_ribo", "haemoglobin": "percent_hb"}
+# A score of a gene or two is their noise, not a phase; of the 43 and 54 genes these must be there.
+MIN_PHASE_GENES = 10
+
+# Multiplets per recovered cell by 10x Genomics (user guides of Chromium 3' v2 and v3: 0.8 % per
+# thousand cells, up to 8 % of 10,000); none of these guides goes beyond 20,000 cells.
+DOUBLETS_PER_CELL = 0.008 / 1000
+MAX_EXPECTED_RATE = 0.16
+# A smaller run is expected to hold less than a tenth of a doublet.
+MIN_CELLS = 100
+VARIABLE_GENES, MIN_CELLS_OF_GENE = 2000, 3
+# Scrublet's defaults, with fewer dimensions for few cells: noise fills those beyond.
+SIMULATED_PER_CELL, MAX_DIMENSIONS, CELLS_PER_DIMENSION = 2, 30, 20
+# More doublets than this are no news of a run, but of a threshold that parts single cells.
+MAX_PLAUSIBLE_RATE = 0.1
+BINS = 256
+
+
+def read_called(path: str, droplets: pd.DataFrame):
+    """The called cells of a run.
+
+    Parameters
+    ----------
+    path
+        Counts of the run, barcode x gene.
+    droplets
+        As `call_cells` gives it, in the order of the barcodes.
+
+    Returns
+    -------
+    anndata.AnnData
+        Called cells x genes, int32 CSR; only their rows are read.
+
+    Raises
+    ------
+    StudyError
+        The table tells of other barcodes than the counts.
+    """
+    import anndata as ad
+
+    counts = ad.read_h5ad(path, backed="r")
+    if not np.array_equal(counts.obs_names, droplets["barcode"]):
+        mend = "Remove both files, and run again."
+        raise StudyError(str(path), "its barcodes are not those of cells/droplets", mend)
+    called = counts[droplets["called"].to_numpy()].to_memory()
+    counts.file.close()
+    return called
+
+
+def measure_cells(counts, members: dict[str, np.ndarray]) -> pd.DataFrame:
+    """QC figures of each cell, as scanpy's `calculate_qc_metrics` gives them.
+
+    Parameters
+    ----------
+    counts
+        AnnData, raw counts, (n_cells, n_genes).
+    members
+        Genes of each set, as `find_members` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By barcode: n_counts (UMIs), n_genes (genes with a count), and percent_mt, percent_ribo and
+        percent_hb (percent of the counts; NaN where no gene of the set is there, or no count).
+    """
+    import anndata as ad
+    import scanpy as sc
+
+    of_set = pd.DataFrame(members, index=counts.var_names)
+    figures, _ = sc.pp.calculate_qc_metrics(
+        ad.AnnData(counts.X, obs=counts.obs[[]], var=of_set),
+        qc_vars=list(SHARES),
+        percent_top=None,
+        log1p=False,
+    )
+    names = {"total_counts": "n_counts", "n_genes_by_counts": "n_genes"}
+    names |= {f"pct_counts_{gene_set}": column for gene_set, column in SHARES.items()}
+    table = figures[list(names)].rename(columns=names)
+    for gene_set, column in SHARES.items():
+        table[column] = table[column].astype(np.float64)
+        if not members[gene_set].any():
+            logging.warning("no %s gene in the data: no %s", gene_set, column)
+            table[column] = np.nan
+    return table.astype({"n_counts": np.int64, "n_genes": np.int64})
+
+
+def normalised(counts):
+    """Log-normalised counts, float32, as an AnnData of its own."""
+    import anndata as ad
+
+    normal = ad.AnnData(
+        counts.X.astype(np.float32), obs=counts.obs[[]], var=counts.var[[]], obsm=counts.obsm
+    )
+    if normal.n_obs:  # scanpy takes none
+        log_normalise(normal)
+    return normal
+
+
+def score_phases(normal, members: dict[str, np.ndarray], seed: int) -> pd.DataFrame:
+    """Phase of each cell in the cell cycle.
+
+    Parameters
+    ----------
+    normal
+        AnnData, log-normalised, (n_cells, n_genes).
+    members
+        Genes of each set, as `find_members` gives them.
+    seed
+        For the choice of genes that the scores are measured against.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By barcode: s_score, g2m_score (NaN where too few of their genes are there), phase (G1, S,
+        G2M, or null).
+    """
+    import scanpy as sc
+
+    table = pd.DataFrame(index=normal.obs_names)
+    genes = {name: normal.var_names[members[name]] for name in ("s_phase", "g2m_phase")}
+    logging.info("cell cycle: %d genes of S, %d of G2M", *map(len, genes.values()))
+    if normal.n_obs == 0 or min(map(len, genes.values())) < MIN_PHASE_GENES:
+        logging.warning("no cell, or fewer than %d genes of a phase: no score", MIN_PHASE_GENES)
+        empty = pd.Series(pd.NA, table.index, dtype="string")
+        return table.assign(s_score=np.nan, g2m_score=np.nan, phase=empty)
+    sc.tl.score_genes_cell_cycle(
+        normal, s_genes=genes["s_phase"], g2m_genes=genes["g2m_phase"], random_state=seed
+    )
+    return table.assign(
+        s_score=normal.obs["S_score"],
+        g2m_score=normal.obs["G2M_score"],
+        phase=normal.obs["phase"].astype("string"),
+    )
+
+
+def expected_doublets(n_cells: int) -> float:
+    """Expected share of doublets among the cells of a run, by 10x's table."""
+    return min(DOUBLETS_PER_CELL * n_cells, MAX_EXPECTED_RATE)
+
+
+def variable_genes(normal) -> np.ndarray:
+    """The genes that tell cells apart.
+
+    Parameters
+    ----------
+    normal
+        AnnData, log-normalised, (n_cells, n_genes).
+
+    Returns
+    -------
+    numpy.ndarray
+        Boolean, (n_genes,): the 2,000 most variable of the genes seen in three cells or more.
+    """
+    import scanpy as sc
+
+    chosen = normal.X.getnnz(axis=0) >= MIN_CELLS_OF_GENE
+    if chosen.sum() > VARIABLE_GENES:
+        figures = sc.pp.highly_variable_genes(
+            normal[:, chosen], n_top_genes=VARIABLE_GENES, inplace=False
+        )
+        chosen[chosen] = figures["highly_variable"].to_numpy()
+    return chosen
+
+
+def score_doublets(counts, n_dimensions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scrublet's scores of the cells, and of doublets that are simulated from them.
+
+    Log-normalised, as what tells types apart is then not a few genes of high counts; without
+    centring, so that no matrix becomes dense; with exact neighbours.
+
+    Parameters
+    ----------
+    counts
+        AnnData, raw counts of the variable genes, (n_cells, n_genes).
+    n_dimensions
+        Dimensions that neighbours are looked for in.
+    seed
+        Seed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Scores of the cells, (n_cells,).
+    numpy.ndarray
+        Scores of the simulated doublets, (2 * n_cells,).
+    """
+    import scanpy as sc
+
+    simulated = sc.pp.scrublet_simulate_doublets(
+        counts, sim_doublet_ratio=SIMULATED_PER_CELL, random_seed=seed
+    )
+    observed = normalised(counts)
+    sc.pp.scrublet(
+        observed,
+        adata_sim=normalised(simulated),
+        sim_doublet_ratio=SIMULATED_PER_CELL,
+        expected_doublet_rate=expected_doublets(observed.n_obs),
+        mean_center=False,
+        n_prin_comps=n_dimensions,
+        use_approx_neighbors=False,
+        threshold=0,  # the call is made by `call_doublets`
+        verbose=False,
+        random_state=seed,
+    )
+    scores = observed.obs["doublet_score"].to_numpy()
+    return scores, observed.uns["scrublet"]["doublet_scores_sim"]
+
+
+def otsu_threshold(scores: np.ndarray) -> float:
+    """The threshold that best parts scores in two (Otsu 1979, IEEE Trans SMC 9:62).
+
+    Parameters
+    ----------
+    scores
+        Shape (n,), not all equal.
+    """
+    numbers, edges = np.histogram(scores, bins=BINS)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(numbers)[:-1]
+    above = numbers.sum() - below
+    sum_below = np.cumsum(numbers * centres)[:-1]
+    sum_above = (numbers * centres).sum() - sum_below
+    between = below * above * (sum_below / below - sum_above / above) ** 2
+    # Bins without a score do as well as their neighbours: amid them.
+    return float(edges[1:-1][np.isclose(between, between.max(), rtol=1e-12)].mean())
+
+
+def call_doublets(observed: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarray, dict]:
+    """Which cells are doublets.
+
+    Doublets of two types score far above those of one, which no expression tells from a cell; so
+    the simulated scores part in two, where Otsu's threshold lies. Where they do not, it parts
+    single cells, and the doublets it implies (called over detectable) are more than plausible; then
+    only as many cells are called as are expected.
+
+    Parameters
+    ----------
+    observed, simulated
+        Scores, shapes (n_cells,) and (n_simulated,).
+
+    Returns
+    -------
+    calls : numpy.ndarray
+        Boolean, (n_cells,).
+    facts : dict
+        threshold, threshold_by, detectable (share of simulated doublets above the threshold),
+        implied_rate (share of doublets that the threshold implies), reason.
+    """
+    expected = expected_doublets(observed.size)
+    threshold, by, reason = otsu_threshold(simulated), "simulated doublets", ""
+    detectable = (simulated > threshold).mean()
+    implied = (observed > threshold).mean() / detectable
+    plausible = max(MAX_PLAUSIBLE_RATE, 2 * expected)
+    if implied > plausible:
+        by = "expected rate"
+        reason = (
+            f"simulated doublets do not stand out: a threshold by them implies {implied:.0%} "
+            f"doublets, more than {plausible:.0%}"
+        )
+        threshold = float(np.quantile(observed, 1 - expected))
+        detectable = (simulated > threshold).mean()
+    facts = {
+        "threshold": threshold,
+        "threshold_by": by,
+        "detectable": float(detectable),
+        "implied_rate": float(implied),
+        "reason": reason,
+    }
+    return observed > threshold, facts
+
+
+def find_doublets(counts, variable: np.ndarray, seed: int) -> tuple[pd.DataFrame, dict]:
+    """Doublets of a run.
+
+    Parameters
+    ----------
+    counts
+        AnnData, raw counts of all called cells, (n_cells, n_genes).
+    variable
+        Boolean, (n_genes,): the genes to look at.
+    seed
+        Seed.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        By barcode: doublet_score, doublet; NaN and null where not answered.
+    facts : dict
+        What is written to cells/doublets.
+    """
+    facts = {
+        "method": f"Scrublet (scanpy {version('scanpy')})",
+        "expected_rate": expected_doublets(counts.n_obs),
+        "n_cells": counts.n_obs,
+        "n_doublets": None,
+        "threshold": None,
+        "threshold_by": None,
+        "detectable": None,
+        "implied_rate": None,
+        "simulated_scores": None,
+        "reason": "",
+    }
+    table = pd.DataFrame(index=counts.obs_names)
+    genes = int(variable.sum())
+    dimensions = min(MAX_DIMENSIONS, counts.n_obs // CELLS_PER_DIMENSION, genes - 1)
+    if counts.n_obs < MIN_CELLS or dimensions < 2:
+        facts["reason"] = (
+            f"{counts.n_obs} cells with {genes} genes to tell them apart: "
+            f"at least {MIN_CELLS} cells and 3 genes are needed"
+        )
+        logging.warning("no doublet scores: %s", facts["reason"])
+        empty = pd.Series(pd.NA, table.index, dtype="boolean")
+        return table.assign(doublet_score=np.nan, doublet=empty), facts
+    observed, simulated = score_doublets(counts[:, variable].copy(), dimensions, seed)
+    calls, told = call_doublets(observed, simulated)
+    numbers, edges = np.histogram(simulated, bins=np.linspace(0, simulated.max(), 51))
+    facts |= told | {
+        "n_doublets": int(calls.sum()),
+        "simulated_scores": {"edges": edges.tolist(), "counts": numbers.tolist()},
+        "parameters": {"genes": genes, "dimensions": dimensions, "seed": seed}
+        | {"simulated_per_cell": SIMULATED_PER_CELL},
+    }
+    if told["reason"]:
+        logging.warning("%s", told["reason"])
+    doublet = pd.Series(calls, table.index, dtype="boolean")
+    return table.assign(doublet_score=observed, doublet=doublet), facts
+
+
+def score_cells(counts, gene_sets: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict]:
+    """All figures of the called cells of a run.
+
+    Parameters
+    ----------
+    counts
+        AnnData, raw counts of the called cells, (n_cells, n_genes).
+    gene_sets
+        As `read_gene_sets` gives it.
+    seed
+        Seed.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        By barcode: the columns of `measure_cells`, `score_phases` and `find_doublets`.
+    facts : dict
+        As `find_doublets` gives it.
+    """
+    members = find_members(gene_sets, counts.var)
+    figures = measure_cells(counts, members)
+    normal = normalised(counts)
+    phases = score_phases(normal, members, seed)
+    doublets, facts = find_doublets(counts, variable_genes(normal), seed)
+    return pd.concat([figures, phases, doublets], axis=1), facts
+
+
+def main(snakemake):
+    log = start(snakemake)
+    run, paths, output = snakemake.wildcards.run, snakemake.input, snakemake.output
+    droplets = pd.read_parquet(paths.droplets)
+    counts = read_called(paths.counts, droplets)
+    log.info("run %s: %d of %d barcodes are called cells", run, counts.n_obs, len(droplets))
+    table, facts = score_cells(counts, read_gene_sets(paths.gene_sets), snakemake.params.seed)
+    log.info("%s of %d cells are doublets", facts["n_doublets"], counts.n_obs)
+    barcodes = table.index.astype(str)
+    table.insert(0, "cell", [f"{run}_{barcode}" for barcode in barcodes])
+    table.insert(1, "run", run)
+    table.insert(2, "barcode", barcodes)
+    table.to_parquet(output.scores, index=False)
+    with open(output.doublets, "w") as handle:
+        json.dump({"run": run} | facts, handle, indent=1)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
