@@ -32,10 +32,11 @@ test: TESTS := 1
 test: setup ## all tests, lint among them
 	$(RUN) pytest --durations=25 --numprocesses=2 --no-loadscope-reorder
 
-bench: setup ## measure dry runs, calls of sbatch, and reads to counts against other ways (after `make demo`)
+bench: setup ## measure dry runs, calls of sbatch, reads to counts against other ways (after `make demo`), counts to cells
 	@$(RUN) python tests/bench/dry_run.py
 	@$(RUN) python tests/bench/sbatch_calls.py
 	@$(RUN) python tests/bench/reads.py
+	@$(RUN) python tests/bench/cells.py
 
 lint: setup ## format, Snakemake lint, schemas, links
 	$(RUN) pytest tests/workflow/test_lint.py

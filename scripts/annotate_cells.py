@@ -8,6 +8,7 @@ marker score.
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import anndata as ad
@@ -16,20 +17,22 @@ import pandas as pd
 
 from latere.errors import StudyError
 from latere.job import start
-from latere.tables import UNKNOWN, log_normalise, read_by_cell
+from latere.tables import UNKNOWN, read_by_cell, read_normal
 
-# CellTypist makes the genes of its model dense; so many cells at a time bound its memory.
-CHUNK = 10_000
+# Of a marker score: bins of genes by their expression, and random genes drawn from each bin that
+# holds a marker (the defaults of scanpy's `score_genes`).
+BINS, RANDOM_GENES = 25, 50
 
 
-def predict(normal: ad.AnnData, model_path: str) -> pd.DataFrame:
+def predict(parts: Iterable[ad.AnnData], model_path: str) -> pd.DataFrame:
     """Probability of each type of a CellTypist model.
 
     Parameters
     ----------
-    normal
-        All genes, counts scaled to 10,000 a cell and log1p; names of `var` as the model has
-        them (gene symbols).
+    parts
+        The cells, some at a time, as CellTypist makes the genes of its model dense: all genes,
+        counts scaled to 10,000 a cell and log1p; names of `var` as the model has them (gene
+        symbols).
     model_path
         Path of the model.
 
@@ -46,28 +49,37 @@ def predict(normal: ad.AnnData, model_path: str) -> pd.DataFrame:
     import celltypist
 
     model = celltypist.models.Model.load(str(Path(model_path).resolve()))
-    if not np.isin(model.features, normal.var_names).any():
-        raise StudyError(
-            model_path,
-            f"none of the model's {len(model.features)} genes is in the data",
-            "Check that both name genes alike (symbols), or leave the model out for markers.",
-        )
-    return pd.concat(
-        celltypist.annotate(normal[first : first + CHUNK].copy(), model=model).probability_matrix
-        for first in range(0, normal.n_obs, CHUNK)
-    )
+    tables = []
+    for normal in parts:
+        if not np.isin(model.features, normal.var_names).any():
+            raise StudyError(
+                model_path,
+                f"none of the model's {len(model.features)} genes is in the data",
+                "Check that both name genes alike (symbols), or leave the model out for markers.",
+            )
+        tables.append(celltypist.annotate(normal, model=model).probability_matrix)
+    return pd.concat(tables)
 
 
-def score_markers(normal: ad.AnnData, markers: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Score of each type by its marker genes.
+def mean_expression(parts: Iterable[ad.AnnData]) -> pd.Series:
+    """Mean of the log-normalised counts of each gene, over the cells of all parts."""
+    sums, n_cells = 0, 0
+    for part in parts:
+        of_part = part.X.sum(axis=0, dtype=np.float64).A1
+        sums, n_cells = sums + pd.Series(of_part, part.var_names), n_cells + part.n_obs
+    return sums / n_cells
 
-    The score is the mean of the markers less the mean of random genes of similar expression
-    (scanpy's `score_genes`, after Tirosh et al. 2016).
+
+def weigh_markers(means: pd.Series, markers: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """What each gene adds to the score of each type.
+
+    The score is the mean of the markers less the mean of random genes of similar expression, as of
+    scanpy's `score_genes` (after Tirosh et al. 2016), which copies the matrix for each type.
 
     Parameters
     ----------
-    normal
-        Log-normalised counts, names of `var` are gene symbols.
+    means
+        Mean expression by gene symbol.
     markers
         Columns cell_type and gene_name.
     seed
@@ -76,23 +88,44 @@ def score_markers(normal: ad.AnnData, markers: pd.DataFrame, seed: int) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        Cell x type, in log-normalised counts; types that cannot be scored are left out.
+        Gene x type; types that cannot be scored are left out.
     """
-    import scanpy as sc
+    weights = pd.DataFrame(index=means.index)
+    bins = means.rank(method="min") // max(1, round(len(means) / (BINS - 1)))
+    for cell_type, listed in markers.groupby("cell_type", sort=False)["gene_name"]:
+        genes = means.index[means.index.isin(listed)]
+        random, drawn = np.random.RandomState(seed), []
+        for similar in np.unique(bins[genes]):
+            pool = pd.Series(means.index[bins == similar])
+            few = len(pool) <= RANDOM_GENES
+            drawn += list(pool if few else pool.sample(RANDOM_GENES, random_state=random))
+        drawn = means.index[means.index.isin(drawn) & ~means.index.isin(genes)]
+        if genes.empty or drawn.empty:
+            why = "all genes of their expression are markers" if len(genes) else "none is there"
+            logging.warning("%s: cannot be scored by its markers: %s", cell_type, why)
+            continue
+        weights[cell_type] = 0.0
+        weights.loc[genes, cell_type] = 1 / len(genes)
+        weights.loc[drawn, cell_type] = -1 / len(drawn)
+    return weights
 
-    scores = pd.DataFrame(index=normal.obs_names)
-    for cell_type, genes in markers.groupby("cell_type", sort=False)["gene_name"]:
-        present = [gene for gene in genes if gene in normal.var_names]
-        if not present:
-            logging.warning("%s: none of its markers is in the data", cell_type)
-            continue
-        try:
-            sc.tl.score_genes(normal, present, score_name="_score", random_state=seed)
-        except RuntimeError as error:  # all genes of that expression are its markers
-            logging.warning("%s: cannot be scored (%s)", cell_type, error)
-            continue
-        scores[cell_type] = normal.obs.pop("_score").to_numpy()
-    return scores
+
+def score_markers(normal: ad.AnnData, weights: pd.DataFrame) -> pd.DataFrame:
+    """Score of each type by its marker genes.
+
+    Parameters
+    ----------
+    normal
+        Log-normalised counts, names of `var` are gene symbols.
+    weights
+        Of the same genes, as `weigh_markers` gives them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Cell x type, in log-normalised counts.
+    """
+    return pd.DataFrame(normal.X @ weights.to_numpy(), normal.obs_names, weights.columns)
 
 
 def own_labels(evidence: pd.DataFrame, least: float) -> pd.Series:
@@ -152,26 +185,31 @@ def vote(labels: pd.Series, clusters: pd.Series) -> pd.Series:
     return clusters.map(counts.idxmax(axis=1))
 
 
-def by_symbol(cells: ad.AnnData) -> ad.AnnData:
-    """Log-normalised counts under gene symbols; of repeated symbols the first stays."""
-    normal = log_normalise(cells)
-    normal.var_names = normal.var["gene_name"].astype(str)
-    return normal[:, ~normal.var_names.duplicated()].copy()
+def by_symbol(parts: Iterable[ad.AnnData]):
+    """The same cells under gene symbols; of repeated symbols the first stays."""
+    for normal in parts:
+        names = pd.Index(normal.var["gene_name"].astype(str))
+        first = ~names.duplicated()
+        # No view of `normal`: it would keep it in memory until the garbage is collected.
+        var = pd.DataFrame(index=names[first])
+        yield ad.AnnData(normal.X[:, first], obs=normal.obs[[]], var=var)
 
 
 def main(snakemake):
     log = start(snakemake)
-    cells = ad.read_h5ad(snakemake.input.cells)
-    clusters = read_by_cell(snakemake.input.clusters, cells.obs_names)["cluster"]
-    normal = by_symbol(cells)
+    cells = snakemake.input.cells
     if model := snakemake.input.get("model"):
         checksum = hashlib.sha256(Path(model).read_bytes()).hexdigest()
         source = f"CellTypist {Path(model).name} sha256:{checksum[:12]}"
-        evidence, least = predict(normal, model), -np.inf
+        evidence, least = predict(by_symbol(read_normal(cells)), model), -np.inf
     else:
         source = f"markers {Path(snakemake.input.markers).name}"
         markers = pd.read_csv(snakemake.input.markers, sep="\t", comment="#")
-        evidence, least = score_markers(normal, markers, snakemake.params.seed), 0
+        means = mean_expression(by_symbol(read_normal(cells)))
+        weights = weigh_markers(means, markers, snakemake.params.seed)
+        parts = by_symbol(read_normal(cells))
+        evidence, least = pd.concat(score_markers(part, weights) for part in parts), 0
+    clusters = read_by_cell(snakemake.input.clusters, evidence.index)["cluster"]
     types = vote(own_labels(evidence, least), clusters)
     log.info("%s", types.value_counts().to_string())
     table = pd.DataFrame({"cell_type": types, "confidence": evidence_of(evidence, types)})

@@ -3,42 +3,51 @@
 import anndata as ad
 
 from latere.job import start
-from latere.tables import embedding_table, log_normalise
+from latere.tables import embedding_table, read_normal
 
 
-def log_pca(cells: ad.AnnData, n_components: int, seed: int) -> ad.AnnData:
+def read_variable(path: str) -> ad.AnnData:
+    """Log-normalised counts of the highly variable genes of all cells.
+
+    Parameters
+    ----------
+    path
+        `cells.h5ad`.
+    """
+    parts = [
+        # No view of `part`: it would keep it in memory until the garbage is collected.
+        ad.AnnData(part.X[:, part.var["highly_variable"].to_numpy()], obs=part.obs[[]])
+        for part in read_normal(path)
+    ]
+    return ad.concat(parts)
+
+
+def log_pca(normal: ad.AnnData, n_components: int, seed: int) -> None:
     """Principal components of log-normalised counts.
 
     Parameters
     ----------
-    cells
-        Raw counts, (n_cells, n_genes), with `highly_variable` in `var`.
+    normal
+        The highly variable genes, (n_cells, n_genes); gets `obsm["X_pca"]` and the explained
+        variance in `uns`.
     n_components
         Components asked for; fewer where there are fewer cells or genes.
     seed
         Seed of the solver.
-
-    Returns
-    -------
-    anndata.AnnData
-        The highly variable genes, `obsm["X_pca"]` and the explained variance in `uns`.
     """
     import scanpy as sc
 
-    normal = log_normalise(cells)
-    normal = normal[:, normal.var["highly_variable"].to_numpy()].copy()
     most = min(normal.shape) - 1
     sc.pp.pca(normal, n_comps=min(n_components, most), mask_var=None, random_state=seed)
-    return normal
 
 
 def main(snakemake):
     log = start(snakemake)
-    cells = ad.read_h5ad(snakemake.input[0])
-    result = log_pca(cells, snakemake.params.n_components, snakemake.params.seed)
-    embedding = embedding_table(result.obs_names, result.obsm["X_pca"])
+    normal = read_variable(snakemake.input[0])
+    log_pca(normal, snakemake.params.n_components, snakemake.params.seed)
+    embedding = embedding_table(normal.obs_names, normal.obsm["X_pca"])
     embedding.to_parquet(snakemake.output[0], index=False)
-    ratio = result.uns["pca"]["variance_ratio"]
+    ratio = normal.uns["pca"]["variance_ratio"]
     log.info("%d components explain %.1f %% of the variance", len(ratio), 100 * ratio.sum())
 
 

@@ -14,7 +14,7 @@ from latere.design import MIN_SAMPLES, design_matrix, is_estimable
 from latere.edger import filter_by_expr
 from latere.errors import StudyError
 from latere.job import start
-from latere.tables import ALL, UNKNOWN, read_by_cell
+from latere.tables import ALL, UNKNOWN, read_by_cell, read_cells
 
 # edgeR shares information between genes: with fewer there is nothing to share.
 MIN_GENES = 10
@@ -39,8 +39,8 @@ def sum_by_sample(
     numpy.ndarray
         Shape (n_samples, n_genes), int64.
     """
-    indicator = sp.csr_matrix(np.array([cell_samples == name for name in samples]), dtype=np.int64)
-    return (indicator @ counts.astype(np.int64)).toarray()
+    sums = [counts[cell_samples == name].sum(axis=0, dtype=np.int64).A1 for name in samples]
+    return np.array(sums)
 
 
 def ask(cells_in: pd.Series, design: dict, min_cells: int) -> tuple[list[str], str]:
@@ -144,7 +144,7 @@ def pseudobulk(
         if not reason:
             case = [name in design["case"] for name in used]
             matrix = design_matrix(case, covariates_of(used, design))
-            counts = sum_by_sample(cells.X[member], cell_samples[member], used)
+            counts = sum_by_sample(cells.X, np.where(member, cell_samples, ""), used)
             tested = filter_by_expr(counts.T, matrix)
             if tested.sum() < MIN_GENES:
                 reason = (
@@ -173,8 +173,7 @@ def pseudobulk(
 
 def main(snakemake):
     log = start(snakemake)
-    cells = ad.read_h5ad(snakemake.input.cells)
-    cells = cells[:, cells.var["tested"].to_numpy()].copy()
+    cells = read_cells(snakemake.input.cells, "tested")
     types = read_by_cell(snakemake.input.cell_types, cells.obs_names)["cell_type"].astype(str)
     groups = groups_of(types)
     bulk, skipped = pseudobulk(cells, groups, snakemake.params.design, snakemake.params.min_cells)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from latere.job import start
-from latere.tables import ALL, TEST_COLUMNS, read_by_cell
+from latere.tables import ALL, TEST_COLUMNS, read_by_cell, read_cells
 
 # Pairs of posterior draws, a draw of each side: as many as scVI draws of one.
 N_PAIRS = 5000
@@ -139,9 +139,7 @@ def main(snakemake):
     import torch
 
     torch.set_num_threads(snakemake.threads)
-    cells = ad.read_h5ad(snakemake.input.cells)
-    cells = cells[:, cells.var["tested"].to_numpy()].copy()
-    cells.X = cells.X.astype(np.float32)
+    cells = read_cells(snakemake.input.cells, "tested", dtype=np.float32)
     types = read_by_cell(snakemake.input.cell_types, cells.obs_names)["cell_type"].astype(str)
     bulk = ad.read_h5ad(snakemake.input.pseudobulk)
     model = scvi.model.SCVI.load(snakemake.input.model, adata=cells, accelerator="cpu")

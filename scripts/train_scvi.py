@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 
 from latere.job import start
-from latere.tables import embedding_table
+from latere.tables import embedding_table, read_cells
 
 
 def train(
@@ -103,9 +103,7 @@ def describe(model, seconds: float, seed: int) -> dict:
 def main(snakemake):
     log = start(snakemake)
     params = snakemake.params
-    cells = ad.read_h5ad(snakemake.input[0])
-    cells = cells[:, cells.var["tested"].to_numpy()].copy()
-    cells.X = cells.X.astype(np.float32)
+    cells = read_cells(snakemake.input[0], "tested", dtype=np.float32)
     began = time.monotonic()
     model = train(
         cells,

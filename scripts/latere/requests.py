@@ -5,15 +5,17 @@ One model serves two ends: a rule asks for its `Need` with a margin that grows w
 
 - measured: on two cores of a cloud machine, Debian 12. Reads: the demo's archive A_1 (416,037
   spots of 8 + 26 + 91 bases), counted once and eight times over. Cells: two studies of 6,000 and
-  24,000 cells, drawn from 2,170 real PBMC with 33,694 genes, 1,230 entries a cell. CPU time is user
-  plus system time, of GNU time or of Snakemake's benchmark tables.
+  24,000 cells, drawn from 2,170 real PBMC with 33,694 genes, 1,230 entries a cell; and two of 3 and
+  11 runs, 10,737 and 39,369 cells with 16.3 and 59.9 million entries, as tests/bench/cells.py makes
+  them. CPU time is user plus system time, of GNU time or of Snakemake's benchmark tables.
 - published: with its source.
 """
 
 import gzip
 import math
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -41,6 +43,8 @@ HUMAN_BASES, BASES_PER_GZ_BYTE = 3.1e9, 3.6
 # Read pairs a cell of 3' v2, and most cells of a library, that the maker advises (10x Genomics,
 # knowledge base 115002022743 and 360001378811). GSE132509 has 70,000 read pairs a cell.
 SPOTS_PER_CELL, MOST_CELLS = 50_000, 10_000
+# A matrix with more barcodes holds those of empty droplets, too.
+MOST_BARCODES = 50_000
 # Genes that pass as tested (14,000 measured in PBMC; 19,400 protein-coding genes in GENCODE 44),
 # and entries (counts above 0) a cell: twice that of PBMC, as larger cells hold more.
 TESTED_GENES, ENTRIES_PER_CELL = 20_000, 2_500
@@ -193,14 +197,62 @@ def starsolo(spots: float, index: float, threads: int, bam: bool = False) -> Nee
 
 
 def load_counts(entries: float) -> Need:
-    """345 and 600 MB for matrices of 7.4 and 29.4 million entries (measured)."""
-    return Need(mem_mb=300 + 12e-6 * entries, cpu_s=5 + 0.1e-6 * entries, kept=4 * entries)
+    """308, 588 and 766 MB, 3.0, 5.6 and 7.0 CPU s for 10x folders of 5.5, 16.3 and 23.0 million
+    entries (measured).
+    """
+    return Need(mem_mb=170 + 26e-6 * entries, cpu_s=2 + 0.25e-6 * entries, kept=5 * entries)
 
 
-def merge_cells(shape: Shape) -> Need:
-    """507 and 1,301 MB, 4.3 and 11.6 CPU s for 7.4 and 29.4 million entries (measured)."""
+def call_cells(run: Shape) -> Need:
+    """1,512 and 2,927 MB, 36 and 75 CPU s for raw matrices of 7.7 and 23.0 million entries, of
+    100,000 and 300,000 empty droplets (measured). A filtered matrix takes less: 219 and 370 MB, 2
+    CPU s for 5.5 and 16.3 million.
+    """
+    return Need(mem_mb=800 + 93e-6 * run.entries, cpu_s=16 + 2.6e-6 * run.entries)
+
+
+def remove_ambient(run: Shape) -> Need:
+    """804 and 1,607 MB, 26 and 98 CPU s for raw matrices of 7.7 and 23.0 million entries
+    (measured).
+    """
     return Need(
-        mem_mb=250 + 36e-6 * shape.entries, cpu_s=5 + 0.4e-6 * shape.entries, kept=3 * shape.entries
+        mem_mb=390 + 53e-6 * run.entries, cpu_s=5 + 4.1e-6 * run.entries, kept=5 * run.entries
+    )
+
+
+def score_cells(run: Shape) -> Need:
+    """553, 607, 913 and 1,074 MB, 3.9, 6.5, 13 and 12 CPU s for 5.5, 7.7, 16.3 and 23.0 million
+    entries (measured).
+    """
+    return Need(mem_mb=360 + 33e-6 * run.entries, cpu_s=2 + 0.7e-6 * run.entries)
+
+
+def select_cells(shape: Shape) -> Need:
+    """149 and 174 MB for 10,737 and 39,369 cells (measured)."""
+    return Need(mem_mb=140 + 0.001 * shape.cells, cpu_s=2, kept=100 * shape.cells)
+
+
+def check_runs(shape: Shape) -> Need:
+    """476 MB, 4.9 CPU s for four runs of 28,632 cells and 52.5 million entries (measured); some
+    entries of a run lie in memory at a time.
+    """
+    return Need(mem_mb=450 + 0.001 * shape.cells, cpu_s=3 + 0.1e-6 * shape.entries)
+
+
+def plot_cells(shape: Shape) -> Need:
+    """214 MB, 3.2 CPU s for four runs of 28,632 cells (measured)."""
+    return Need(mem_mb=200 + 0.001 * shape.cells, cpu_s=5 + 0.1e-3 * shape.cells, kept=5e6)
+
+
+def merge_cells(shape: Shape, largest: float) -> Need:
+    """644, 679 and 885 MB, 6, 15 and 139 CPU s for 10,737, 39,369 and 400,848 cells with 16.3, 59.9
+    and 610 million entries (measured). Of the largest sample all entries lie in memory, 5.5 million
+    of these.
+    """
+    return Need(
+        mem_mb=540 + 0.0006 * shape.cells + 20e-6 * largest,
+        cpu_s=5 + 0.22e-6 * shape.entries,
+        kept=1.6 * shape.entries,
     )
 
 
@@ -246,8 +298,8 @@ def scvi_de(shape: Shape) -> Need:
 
 
 def log_pca(shape: Shape) -> Need:
-    """481 and 848 MB, 3.3 and 7.5 CPU s for 7.4 and 29.4 million entries (measured)."""
-    return Need(mem_mb=360 + 17e-6 * shape.entries, cpu_s=3 + 0.2e-6 * shape.entries)
+    """653 and 762 MB, 5.6 and 10.4 CPU s for 16.3 and 59.9 million entries (measured)."""
+    return Need(mem_mb=610 + 2.5e-6 * shape.entries, cpu_s=4 + 0.11e-6 * shape.entries)
 
 
 def cluster_cells(shape: Shape) -> Need:
@@ -256,13 +308,15 @@ def cluster_cells(shape: Shape) -> Need:
 
 
 def annotate_cells(shape: Shape) -> Need:
-    """645 and 1,343 MB, 4.7 and 10 CPU s for 7.4 and 29.4 million entries (measured)."""
-    return Need(mem_mb=410 + 32e-6 * shape.entries, cpu_s=4 + 0.3e-6 * shape.entries)
+    """709 and 836 MB, 5.7 and 11.6 CPU s for 16.3 and 59.9 million entries (measured with markers).
+    CellTypist makes the genes of its model dense, 5,000 cells at a time: 240 MB for 6,000 genes.
+    """
+    return Need(mem_mb=900 + 3e-6 * shape.entries, cpu_s=4 + 0.3e-6 * shape.entries)
 
 
 def pseudobulk(shape: Shape) -> Need:
-    """350 and 1,121 MB, 2.3 and 4.8 CPU s for 7.4 and 29.4 million entries (measured)."""
-    return Need(mem_mb=100 + 36e-6 * shape.entries, cpu_s=3 + 0.2e-6 * shape.entries)
+    """488 and 915 MB, 2.7 and 5.1 CPU s for 16.3 and 59.9 million entries (measured)."""
+    return Need(mem_mb=330 + 10e-6 * shape.entries, cpu_s=3 + 0.1e-6 * shape.entries)
 
 
 def report(shape: Shape) -> Need:
@@ -320,6 +374,10 @@ class Sizes:
             return packed / UNPACKED_BYTES
         raise Unknown(f"spots of run {name}: not in the sheet, and its archive is not there yet")
 
+    def local(self, path: str) -> Path:
+        """Where a file lies, or will lie, that is named by path or by URL."""
+        return self.resources / "downloads" / url_name(path) if URL.match(path) else Path(path)
+
     def bases(self) -> float:
         """Bases of the genome; those of the human one while a URL is not yet downloaded.
 
@@ -329,7 +387,7 @@ class Sizes:
             The embedded study has not made its genome yet.
         """
         path = self.study.config["reference"]["fasta"]
-        local = self.resources / "downloads" / url_name(path) if URL.match(path) else Path(path)
+        local = self.local(path)
         if local.is_file():
             return local.stat().st_size * (BASES_PER_GZ_BYTE if local.suffix == ".gz" else 1)
         if URL.match(path):
@@ -347,26 +405,42 @@ class Sizes:
     def source(self, name: str) -> Shape:
         """Cells that a run's counts are loaded from: its matrix, else what its reads will give."""
         run = self.study.runs[name]
-        if run.matrix:
-            return matrix_shape(run.matrix, os.stat(run.matrix).st_mtime)
-        cells = min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
+        if run.matrix and (matrix := self.local(run.matrix[0])).is_file():
+            return self._shape(run, matrix)
+        # What a matrix holds that is still to be fetched nobody knows.
+        cells = MOST_CELLS if run.matrix else min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
         return Shape(cells, TESTED_GENES, ENTRIES_PER_CELL * cells)
+
+    def _shape(self, run: Run, path: Path) -> Shape:
+        """Shape of the matrix of a run; of its barcodes, if they are droplets, as many as cells."""
+        shape = matrix_shape(str(path), path.stat().st_mtime)
+        droplets = shape.cells > MOST_BARCODES and not run.subset
+        return replace(shape, cells=MOST_CELLS) if droplets else shape
+
+    def counted(self, name: str) -> Shape:
+        """Counts of a run, raw ones with their droplets, else what its source tells."""
+        counts = self.results / f"counts/{name}.h5ad"
+        return self._shape(self.study.runs[name], counts) if counts.is_file() else self.source(name)
 
     def called(self) -> Shape:
         """Cells of all runs before the limits: counted, else as their sources tell."""
         shapes = {}
         for name, run in self.study.runs.items():
-            counts = self.results / f"counts/{name}.h5ad"
-            if counts.is_file():
-                shapes[name] = matrix_shape(str(counts), counts.stat().st_mtime)
-            else:
-                # Runs may be parts of one matrix.
-                shapes[run.matrix or name] = self.source(name)
+            counted = (self.results / f"counts/{name}.h5ad").is_file()
+            # Runs may be parts of one matrix.
+            shapes[name if counted else run.matrix or name] = self.counted(name)
         return Shape(
             sum(shape.cells for shape in shapes.values()),
             max(shape.genes for shape in shapes.values()),
             sum(shape.entries for shape in shapes.values()),
         )
+
+    def largest_sample(self) -> float:
+        """Entries of the sample with the most of them."""
+        entries = Counter()
+        for name, run in self.study.runs.items():
+            entries[run.sample] += self.counted(name).entries
+        return max(entries.values())
 
     def kept(self) -> Shape:
         """Cells that both branches look at: those of `cells.h5ad`, else all that are called."""
@@ -382,7 +456,7 @@ def fastq_spots(file: str | Path) -> float:
 
 @cache
 def matrix_shape(path: str, changed: float) -> Shape:
-    """Shape of a count matrix: an .h5ad, a 10x .h5 or a 10x folder.
+    """Shape of a count matrix: an .h5ad, a 10x .h5 or a MatrixMarket file.
 
     Parameters
     ----------
@@ -398,7 +472,7 @@ def matrix_shape(path: str, changed: float) -> Shape:
         what is wrong with it is told by the job that reads it.
     """
     try:
-        return _folder_shape(Path(path)) if Path(path).is_dir() else _h5_shape(path)
+        return _mtx_shape(path) if ".mtx" in Path(path).name else _h5_shape(path)
     except (OSError, KeyError, ValueError, StopIteration):
         entries = int(Path(path).stat().st_size / BYTES_PER_ENTRY)
         return Shape(entries / ENTRIES_PER_CELL, TESTED_GENES, entries)
@@ -418,9 +492,8 @@ def _h5_shape(path: str) -> Shape:
         return Shape(int(cells), int(tested), len(counts["data"]) if sparse else counts.size)
 
 
-def _folder_shape(folder: Path) -> Shape:
-    path = next(folder.glob("matrix.mtx*"))
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as lines:
+def _mtx_shape(path: str) -> Shape:
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt") as lines:
         header = next(line for line in lines if not line.startswith("%"))
     genes, cells, entries = map(int, header.split())
     return Shape(cells, genes, entries)
@@ -453,8 +526,20 @@ def of_job(rule: str, wildcards: dict, threads: int, sizes: Sizes) -> Need:
             return starsolo(sizes.spots(run), sizes.index(), threads, bam)
         case "load_counts":
             return load_counts(sizes.source(run).entries)
+        case "call_cells":
+            return call_cells(sizes.counted(run))
+        case "score_cells":
+            return score_cells(sizes.counted(run))
+        case "remove_ambient":
+            return remove_ambient(sizes.counted(run))
+        case "select_cells":
+            return select_cells(sizes.called())
+        case "check_runs":
+            return check_runs(sizes.called())
+        case "plot_cells":
+            return plot_cells(sizes.called())
         case "merge_cells":
-            return merge_cells(sizes.called())
+            return merge_cells(sizes.called(), sizes.largest_sample())
         case "train_scvi":
             return train_scvi(sizes.kept(), sizes.study.config["deep"]["max_epochs"])
         case "scvi_de":

@@ -9,6 +9,33 @@ import pandas as pd
 # The group of all cells, and the type of a cell that no label fits.
 ALL = "all"
 UNKNOWN = "unknown"
+# The layer of counts without ambient RNA.
+CORRECTED = "corrected"
+# Entries of a stored matrix that are read at a time, 32 MB; cells that are normalised at a time.
+PART = 1 << 22
+CELLS = 5_000
+# Why a cell falls, in the order of the waterfall, where it counts at the first.
+REASONS = [
+    "low_counts",
+    "low_genes",
+    "high_counts",
+    "high_genes",
+    "high_mt",
+    "high_ribo",
+    "high_hb",
+    "doublet",
+]
+# The same in words, for people.
+REASON_NAMES = {
+    "low_counts": "few counts",
+    "low_genes": "few genes",
+    "high_counts": "many counts",
+    "high_genes": "many genes",
+    "high_mt": "mitochondrial",
+    "high_ribo": "ribosomal",
+    "high_hb": "haemoglobin",
+    "doublet": "doublet",
+}
 # The columns of a fitted test that both branches give, in this order.
 TEST_COLUMNS = [
     "contrast",
@@ -58,23 +85,162 @@ def read_by_cell(path: str | Path, cells: Sequence[str]) -> pd.DataFrame:
     return table.loc[list(cells)]
 
 
-def log_normalise(counts):
-    """Counts scaled to 10,000 a cell and log1p, as a new sparse matrix.
+def log_normalise(cells) -> None:
+    """Scale counts to 10,000 a cell and log1p, in place.
+
+    Parameters
+    ----------
+    cells
+        AnnData with raw counts in `X`, all genes, float32.
+    """
+    import scanpy as sc
+
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+
+
+def counts_of(file):
+    """The stored matrix with the counts to use: without ambient RNA where it was removed.
+
+    Parameters
+    ----------
+    file
+        An open `cells.h5ad`.
+
+    Returns
+    -------
+    h5py.Group
+        A CSR matrix, (n_cells, n_genes).
+    """
+    return file[f"layers/{CORRECTED}"] if CORRECTED in file["layers"] else file["X"]
+
+
+def read_parts(counts, rows: np.ndarray, columns: np.ndarray, n_columns: int):
+    """Rows of a stored CSR matrix, some at a time, their columns moved.
 
     Parameters
     ----------
     counts
-        AnnData with raw counts in `X`; left as it is.
+        The group of the matrix in an open .h5ad.
+    rows
+        Which rows, boolean (n_rows,).
+    columns
+        Where each column goes, (n_columns_stored,); a column that goes to -1 is left out.
+    n_columns
+        Columns of the parts.
+
+    Yields
+    ------
+    scipy.sparse.csr_matrix
+        The next of the rows, sorted indices; about `PART` entries are read for it.
+    """
+    from scipy.sparse import csr_matrix
+
+    indptr, columns = counts["indptr"][:], columns.astype(np.int32)
+    steps = np.searchsorted(indptr, np.arange(PART, indptr[-1], PART))
+    bounds = np.unique([0, *steps, len(rows)])
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        if not rows[first:last].any():
+            continue
+        entries = slice(indptr[first], indptr[last])
+        stored = (counts["data"][entries], counts["indices"][entries])
+        shape = (last - first, len(columns))
+        part = csr_matrix((*stored, indptr[first : last + 1] - entries.start), shape=shape)
+        part = part[rows[first:last]]
+        moved = columns[part.indices]
+        kept = moved >= 0
+        ends = np.concatenate([[0], np.cumsum(kept)])[part.indptr]
+        part = csr_matrix((part.data[kept], moved[kept], ends), shape=(part.shape[0], n_columns))
+        part.sort_indices()
+        yield part
+
+
+def read_counts(counts, rows: np.ndarray, genes: np.ndarray, dtype=None):
+    """Part of a stored CSR matrix, in no more memory than the part takes.
+
+    Parameters
+    ----------
+    counts
+        The group of the matrix in an open .h5ad.
+    rows, genes
+        Which of them, boolean (n_rows,) and (n_genes,).
+    dtype
+        Of the values; as stored if None.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        Shape (rows, genes) of those chosen.
+    """
+    from scipy.sparse import csr_matrix
+
+    most = int(np.diff(counts["indptr"][:])[rows].sum())
+    # Memory is taken up as it is filled.
+    data = np.empty(most, dtype=dtype or counts["data"].dtype)
+    indices = np.empty(most, dtype=np.int32)
+    columns = np.where(genes, np.cumsum(genes) - 1, -1)
+    lengths, filled = [np.zeros(1, dtype=np.int64)], 0
+    for part in read_parts(counts, rows, columns, int(genes.sum())):
+        data[filled : filled + part.nnz] = part.data
+        indices[filled : filled + part.nnz] = part.indices
+        lengths.append(np.diff(part.indptr))
+        filled += part.nnz
+    indptr = np.cumsum(np.concatenate(lengths))
+    shape = (len(indptr) - 1, int(genes.sum()))
+    return csr_matrix((data[:filled], indices[:filled], indptr), shape=shape, copy=False)
+
+
+def read_cells(path: str | Path, genes: str = "", rows: np.ndarray | None = None, dtype=None):
+    """The cells of a study, with the counts to use in `X`; nothing else of the file is read.
+
+    Parameters
+    ----------
+    path
+        `cells.h5ad`.
+    genes
+        A boolean column of `var`, such as `tested`: the genes to read; all if empty.
+    rows
+        The cells to read, boolean (n_cells,); all if None.
+    dtype
+        Of the counts; as stored if None.
 
     Returns
     -------
     anndata.AnnData
-        Same cells and genes, float32.
+        The cells, with the `obs` and `var` of those chosen.
     """
-    import scanpy as sc
+    import anndata as ad
+    import h5py
 
-    normal = counts.copy()
-    normal.X = normal.X.astype(np.float32)
-    sc.pp.normalize_total(normal, target_sum=1e4)
-    sc.pp.log1p(normal)
-    return normal
+    with h5py.File(path) as file:
+        obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
+        rows = np.ones(len(obs), dtype=bool) if rows is None else rows
+        chosen = var[genes].to_numpy() if genes else np.ones(len(var), dtype=bool)
+        counts = read_counts(counts_of(file), rows, chosen, dtype)
+    return ad.AnnData(counts, obs=obs[rows], var=var[chosen])
+
+
+def read_normal(path: str | Path):
+    """Log-normalised counts of the cells of a study, some cells at a time.
+
+    Parameters
+    ----------
+    path
+        `cells.h5ad`.
+
+    Yields
+    ------
+    anndata.AnnData
+        The next `CELLS` cells with all genes, as `log_normalise` makes them.
+    """
+    import anndata as ad
+    import h5py
+
+    with h5py.File(path) as file:
+        obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
+        genes, part_of = np.ones(len(var), dtype=bool), np.arange(len(obs)) // CELLS
+        for part in range(part_of[-1] + 1):
+            counts = read_counts(counts_of(file), part_of == part, genes, np.float32)
+            cells = ad.AnnData(counts, obs=obs[part_of == part], var=var)
+            log_normalise(cells)
+            yield cells

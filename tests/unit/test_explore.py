@@ -1,25 +1,59 @@
 """Embedding of the manual branch, clusters and cell types."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
+import scipy.sparse as sp
 
-from annotate_cells import by_symbol, evidence_of, own_labels, predict, score_markers, vote
+import latere.tables
+from annotate_cells import (
+    by_symbol,
+    evidence_of,
+    mean_expression,
+    own_labels,
+    predict,
+    score_markers,
+    vote,
+    weigh_markers,
+)
 from cluster_cells import cluster
 from latere.errors import StudyError
-from latere.tables import embedding_table, log_normalise, read_by_cell
+from latere.tables import embedding_table, read_by_cell, read_normal
 from log_pca import log_pca
 
 
-def test_log_normalise_leaves_the_counts(cells):
-    before = cells.X.copy()
-    normal = log_normalise(cells)
-    np.testing.assert_allclose(np.expm1(normal.X.toarray()).sum(axis=1), 1e4, rtol=1e-4)
-    assert (before != cells.X).nnz == 0
+@pytest.fixture(scope="module")
+def normal(cells, tmp_path_factory):
+    """The small study as its file gives it: log-normalised, in parts."""
+    path = tmp_path_factory.mktemp("normal") / "cells.h5ad"
+    cells.write_h5ad(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latere.tables, "CELLS", 100)
+        patch.setattr(latere.tables, "PART", 3000)
+        return list(read_normal(path))
 
 
-def test_clusters_find_the_types_and_repeat(cells):
-    embedding = log_pca(cells, 5, 0).obsm["X_pca"]
+@pytest.fixture
+def symbols(normal):
+    return list(by_symbol(part.copy() for part in normal))
+
+
+def test_normalised_in_parts_as_scanpy_does_it_whole(cells, normal):
+    whole = cells.copy()
+    sc.pp.normalize_total(whole, target_sum=1e4)
+    sc.pp.log1p(whole)
+    assert [part.n_obs for part in normal] == [100, 100, 100, 60]
+    joined = ad.concat(normal)
+    assert joined.obs_names.equals(cells.obs_names)
+    np.testing.assert_array_equal(joined.X.toarray(), whole.X.toarray())
+
+
+def test_clusters_find_the_types_and_repeat(cells, normal):
+    joined = ad.concat(normal)
+    log_pca(joined, 5, 0)
+    embedding = joined.obsm["X_pca"]
     assert embedding.shape == (cells.n_obs, 5)
     umap, clusters = cluster(embedding, 15, 0.3, 0)
     again = cluster(embedding, 15, 0.3, 0)
@@ -39,31 +73,51 @@ def test_many_cells_are_clustered_by_approximate_neighbours():
     assert purity > 0.95
 
 
-def test_few_cells_and_genes_give_fewer_components(cells):
-    assert log_pca(cells[:4].copy(), 30, 0).obsm["X_pca"].shape == (4, 3)
+def test_few_cells_and_genes_give_fewer_components(normal):
+    few = normal[0][:4].copy()
+    log_pca(few, 30, 0)
+    assert few.obsm["X_pca"].shape == (4, 3)
 
 
-def test_markers(cells):
+def test_markers_score_as_scanpy_scores_them(cells, symbols):
     markers = pd.DataFrame(
         {
-            "cell_type": ["x"] * 5 + ["y"] * 5,
-            "gene_name": [f"G{n}" for n in (*range(20, 25), *range(40, 45))],
+            "cell_type": ["x"] * 6 + ["y"] * 5,
+            "gene_name": ["no", *(f"G{n}" for n in (*range(20, 25), *range(40, 45)))],
         }
     )
-    scores = score_markers(by_symbol(cells), markers, 0)
+    means = mean_expression(symbols)
+    weights = weigh_markers(means, markers, 3)
+    scores = pd.concat(score_markers(part, weights) for part in symbols)
+    whole = ad.concat(symbols)
+    np.testing.assert_allclose(means, whole.X.mean(axis=0).A1, rtol=1e-5)
+    sc.tl.score_genes(whole, markers["gene_name"][1:6], ctrl_size=50, random_state=3)
+    np.testing.assert_allclose(scores["x"], whole.obs["score"], atol=1e-5)
     labels = own_labels(scores, 0)
     assert (labels == cells.obs["kind"]).mean() > 0.9
     assert (evidence_of(scores, labels)[labels != "unknown"] > 0).all()
 
 
-def test_types_without_a_score_are_left_out(cells):
+def test_random_genes_are_those_that_scanpy_draws():
+    """Enough genes that there is a choice."""
+    random = np.random.default_rng(0)
+    counts = random.poisson(random.gamma(1, 1, 3000), (40, 3000)).astype(np.float32)
+    cells = ad.AnnData(sp.csr_matrix(counts))
+    markers = pd.DataFrame({"cell_type": "x", "gene_name": cells.var_names[:100:9]})
+    weights = weigh_markers(mean_expression([cells]), markers, 4)
+    sc.tl.score_genes(cells, markers["gene_name"], ctrl_size=50, random_state=4)
+    np.testing.assert_allclose(score_markers(cells, weights)["x"], cells.obs["score"], atol=1e-5)
+
+
+def test_types_without_a_score_are_left_out(symbols):
+    means = mean_expression(symbols)
     markers = pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]})
-    scores = score_markers(by_symbol(cells), markers, 0)
+    scores = score_markers(symbols[0], weigh_markers(means, markers, 0))
     labels = own_labels(scores, 0)
     assert set(labels) == {"unknown"}
     assert np.isnan(evidence_of(scores, labels)).all()
-    every = pd.DataFrame({"cell_type": "x", "gene_name": cells.var["gene_name"]})
-    assert score_markers(by_symbol(cells), every, 0).shape[1] == 0
+    every = pd.DataFrame({"cell_type": "x", "gene_name": means.index})
+    assert weigh_markers(means, every, 0).shape[1] == 0
 
 
 def test_confidence_is_that_of_the_type_given():
@@ -81,21 +135,20 @@ def test_vote():
     assert vote(labels, clusters).tolist() == ["T", "T", "T", "B", "B"]
 
 
-def test_celltypist_labels_and_refuses_other_genes(cells, tmp_path):
+def test_celltypist_labels_and_refuses_other_genes(cells, symbols, tmp_path):
     import celltypist
 
-    normal = by_symbol(cells)
-    normal.obs["kind"] = cells.obs["kind"].to_numpy()
-    model = celltypist.train(normal, labels="kind", n_jobs=1, max_iter=50)
+    whole = ad.concat(symbols, merge="same")
+    kind = cells.obs["kind"].to_numpy()
+    model = celltypist.train(whole, labels=kind, n_jobs=1, max_iter=50)
     model.write(str(tmp_path / "m.pkl"))
-    probabilities = predict(normal, str(tmp_path / "m.pkl"))
-    assert (own_labels(probabilities, -np.inf) == normal.obs["kind"]).mean() > 0.95
-    assert probabilities.index.equals(normal.obs_names)
+    probabilities = predict(symbols, str(tmp_path / "m.pkl"))
+    assert (own_labels(probabilities, -np.inf) == kind).mean() > 0.95
+    assert probabilities.index.equals(cells.obs_names)
     assert ((probabilities >= 0) & (probabilities <= 1)).all().all()
-    other = normal.copy()
-    other.var_names = [f"other{number}" for number in range(other.n_vars)]
+    whole.var_names = [f"other{number}" for number in range(whole.n_vars)]
     with pytest.raises(StudyError, match="none of the model's"):
-        predict(other, str(tmp_path / "m.pkl"))
+        predict([whole], str(tmp_path / "m.pkl"))
 
 
 def test_tables_follow_the_cells(cells, tmp_path):

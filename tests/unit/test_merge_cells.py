@@ -1,144 +1,210 @@
-"""Joining runs, limits and genes."""
+"""Joining runs on disk, and the genes."""
+
+from types import SimpleNamespace
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+import latere.tables
 from latere.errors import StudyError
-from merge_cells import (
-    cell_figures,
-    check_enough,
-    failing,
-    highly_variable,
-    join_runs,
-    summarise,
-    tested_genes,
-)
+from latere.tables import read_cells, read_counts
+from merge_cells import check_enough, highly_variable, join_genes, merge, tested_genes
 
-LIMITS = {"min_counts": 5, "min_genes": 0, "max_percent_mt": 100}
+QC = pd.DataFrame({"run": ["r1"], "called": [3]})
+RUNS = {"r1": "s1", "r2": "s2", "r3": "s1", "r4": "s2"}
 
 
 @pytest.fixture
-def counts():
-    matrix = sp.csr_matrix(np.array([[5, 0, 5], [8, 2, 0], [0, 0, 0]], dtype=np.float32))
-    var = pd.DataFrame({"gene_name": ["A", "B", "MT-CO1"]}, index=["g1", "g2", "g3"])
-    return ad.AnnData(matrix, obs=pd.DataFrame(index=["AC", "AG", "AT"]), var=var)
+def parts(monkeypatch):
+    """Several parts a run."""
+    monkeypatch.setattr(latere.tables, "PART", 500)
+    monkeypatch.setattr(latere.tables, "CELLS", 50)
 
 
-def test_cell_figures(counts):
-    figures = cell_figures(counts)
-    assert figures["n_counts"].tolist() == [10, 10, 0]
-    assert figures["n_genes"].tolist() == [2, 2, 0]
-    assert figures["percent_mt"].tolist() == [50, 0, 0]
+@pytest.fixture
+def study(tmp_path, parts):
+    """Four runs, the last without a kept cell; r2 lacks genes, has one of its own, and an order."""
+    random = np.random.default_rng(5)
+    genes = {"r1": range(30), "r2": [31, *range(20, 0, -1)], "r3": range(30), "r4": range(30)}
+    runs, tables = {}, []
+    for run, sample in RUNS.items():
+        counts = sp.csr_matrix(random.poisson(1.7, (60, len(genes[run]))).astype(np.int32))
+        var = pd.DataFrame(index=[f"g{at}" for at in genes[run]])
+        var["gene_name"] = [f"{run}_{at}" for at in genes[run]]
+        barcodes = pd.Index([f"b{at}" for at in range(60)], name="barcode")
+        runs[run] = ad.AnnData(counts, obs=pd.DataFrame(index=barcodes), var=var)
+        runs[run].write_h5ad(tmp_path / f"{run}.h5ad", compression="lzf")
+        halved = runs[run].copy()
+        halved.X.data //= 2
+        halved[10:].write_h5ad(tmp_path / f"{run}_corrected.h5ad")
+        chosen = np.arange(60) % 3 == 2 if run != "r4" else np.zeros(60, dtype=bool)
+        chosen[:10] = False
+        table = pd.DataFrame({"barcode": barcodes[chosen], "run": run, "sample": sample})
+        table.insert(0, "cell", table["run"] + "_" + table["barcode"])
+        tables.append(table)
+    selection = pd.concat(tables, ignore_index=True)
+    figures = {"percent_mt": np.nan, "phase": None, "reasons": "", "kept": True}
+    selection = selection.assign(**figures, n_counts=np.arange(len(selection)))
+    selection["doublet"] = pd.array([None, False] + [True] * (len(selection) - 2), "boolean")
+
+    def build(genes="intersection", corrected=False, n_highly_variable=10):
+        sheet = {"s1": {"disease": "a"}, "s2": {"disease": "b"}}
+        params = {"samples": sheet, "genes": genes, "n_highly_variable": n_highly_variable}
+        kinds = [
+            {run: tmp_path / f"{run}{kind}.h5ad" for run in RUNS} for kind in ("", "_corrected")
+        ]
+        kinds[1] = kinds[1] if corrected else {}
+        path = tmp_path / "cells.h5ad"
+        merge(path, *kinds, selection, SimpleNamespace(**params), QC)
+        return path
+
+    return SimpleNamespace(build=build, runs=runs, selection=selection)
 
 
-def test_figures_equal_those_of_scanpy(cells):
-    import scanpy as sc
-
-    by_scanpy = sc.pp.calculate_qc_metrics(cells, percent_top=None, log1p=False)[0]
-    figures = cell_figures(cells)
-    np.testing.assert_array_equal(figures["n_counts"], by_scanpy["total_counts"])
-    np.testing.assert_array_equal(figures["n_genes"], by_scanpy["n_genes_by_counts"])
-
-
-def test_no_mitochondrial_gene_is_no_share(counts):
-    figures = cell_figures(counts[:, :2])
-    assert figures["percent_mt"].isna().all()
-    assert not failing(figures, LIMITS)["high_mt"].any()
-
-
-def test_limits_and_waterfall(counts):
-    counts.obs["run"] = "r1"
-    counts.obs = counts.obs.join(cell_figures(counts))
-    fails = failing(counts.obs, {"min_counts": 5, "min_genes": 2, "max_percent_mt": 20})
-    assert fails["high_mt"].tolist() == [True, False, False]
-    assert fails["low_counts"].tolist() == [False, False, True]
-    row = summarise(counts.obs, fails, {"r1": "s1"}).iloc[0]
-    assert (row["run"], row["sample"], row["called"], row["kept"]) == ("r1", "s1", 3, 1)
-    assert row["median_n_counts"] == 10
+@pytest.mark.parametrize("genes", ["intersection", "union"])
+def test_runs_are_joined_as_anndata_joins_them(study, genes):
+    for run, counts in study.runs.items():
+        counts.obs_names = [f"{run}_{barcode}" for barcode in counts.obs_names]
+    how = "inner" if genes == "intersection" else "outer"
+    joined = ad.concat(study.runs.values(), join=how, merge="first")
+    cells = ad.read_h5ad(study.build(genes))
+    assert cells.obs_names.tolist() == study.selection["cell"].tolist()
+    assert set(cells.var_names) == set(joined.var_names)
+    expected = joined[cells.obs_names, cells.var_names]
+    np.testing.assert_array_equal(cells.X.toarray(), expected.X.toarray())
+    assert cells.X.format == "csr" and cells.X.dtype == np.int32 and cells.X.has_sorted_indices
+    assert cells.var["gene_name"]["g5"] == "r1_5"
+    np.testing.assert_array_equal(cells.var["n_cells"], expected.X.getnnz(axis=0))
+    np.testing.assert_allclose(cells.var["mean_counts"], expected.X.mean(axis=0).A1)
+    assert list(cells.obs)[:3] == ["run", "sample", "disease"]
+    diseases = cells.obs["run"].astype(str).map({"r1": "a", "r2": "b", "r3": "a"})
+    assert (cells.obs["disease"] == diseases).all()
+    assert cells.obs["n_counts"].tolist() == study.selection["n_counts"].tolist()
+    assert cells.obs["doublet"].isna().sum() == 1 and cells.obs["phase"].isna().all()
 
 
-def test_every_run_has_its_row(counts):
-    """Also a run of which no cell was kept, and one of which none was called."""
-    counts.obs["run"] = ["r1", "r1", "r2"]
-    counts.obs = counts.obs.join(cell_figures(counts))
-    runs = {"r1": "s1", "r2": "s2", "r3": "s3"}
-    table = summarise(counts.obs, failing(counts.obs, LIMITS), runs)
-    assert table["run"].tolist() == ["r1", "r2", "r3"]
-    assert table["sample"].tolist() == ["s1", "s2", "s3"]
-    assert table["called"].tolist() == [2, 1, 0]
-    assert table["kept"].tolist() == [2, 0, 0]
+def test_positions_are_safe_beyond_two_billion_entries(study):
+    with h5py.File(study.build()) as file:
+        assert file["X/indptr"].dtype == np.int64
 
 
-def test_runs_are_joined_over_shared_genes(counts):
-    other = counts[:, ["g2", "g3"]].copy()
-    other.var["gene_name"] = ["another name", "MT-CO1"]
-    joined = join_runs({"r1": counts.copy(), "r2": other})
-    assert joined.obs_names.tolist() == ["r1_AC", "r1_AG", "r1_AT", "r2_AC", "r2_AG", "r2_AT"]
-    assert joined.var_names.tolist() == ["g2", "g3"]
-    assert joined.var["gene_name"].tolist() == ["B", "MT-CO1"]
-    assert joined.X.format == "csr"
+def test_corrected_counts_lie_beside_the_raw_ones_and_are_used(study):
+    path = study.build(corrected=True)
+    whole = ad.read_h5ad(path)
+    np.testing.assert_array_equal(whole.layers["corrected"].toarray(), whole.X.toarray() // 2)
+    used = read_cells(path)
+    np.testing.assert_array_equal(used.X.toarray(), whole.layers["corrected"].toarray())
+    by_sample = whole.to_df("corrected").groupby(whole.obs["sample"].to_numpy()).sum()
+    assert whole.var["tested"].tolist() == ((by_sample >= 10).sum() >= 2).tolist()
 
 
-def test_runs_without_a_shared_gene_are_refused(counts):
-    other = counts.copy()
-    other.var_names = ["h1", "h2", "h3"]
-    with pytest.raises(StudyError, match="run r2: shares none of its 3 genes"):
-        join_runs({"r1": counts.copy(), "r2": other})
+def test_reader_takes_genes_and_rows(study):
+    path = study.build(corrected=True)
+    whole = ad.read_h5ad(path)
+    rows = np.arange(whole.n_obs) % 4 == 1
+    part = read_cells(path, "tested", rows, np.float32)
+    expected = whole[rows, whole.var["tested"].to_numpy()]
+    assert part.X.dtype == np.float32 and 0 < part.n_vars < whole.n_vars
+    np.testing.assert_array_equal(part.X.toarray(), expected.layers["corrected"].toarray())
+    assert part.obs_names.equals(expected.obs_names) and part.var_names.equals(expected.var_names)
+    np.testing.assert_array_equal(read_cells(study.build()).X.toarray(), whole.X.toarray())
 
 
-def test_cells_of_one_name_are_refused(counts):
-    other = counts.copy()
-    counts.obs_names = ["x_AC", "x_AG", "x_AT"]
-    with pytest.raises(StudyError, match="two runs have a cell S_x_AC"):
-        join_runs({"S": counts, "S_x": other})
+def test_order_of_cells_is_held(study):
+    study.selection.loc[[0, 1], "barcode"] = study.selection.loc[[1, 0], "barcode"].to_numpy()
+    with pytest.raises(ValueError, match="kept cells of run r1"):
+        study.build()
 
 
-def test_nothing_to_analyse_is_told(cells, counts):
-    qc = pd.DataFrame({"called": [3]})
-    with pytest.raises(StudyError, match="3 of 3 called cells"):
-        check_enough(counts, qc)
-    none = cells.copy()
-    none.var["tested"] = False
+def test_runs_without_a_shared_gene_are_refused():
+    one = pd.DataFrame({"gene_name": ["A", "B"]}, index=["g1", "g2"])
+    other = pd.DataFrame({"gene_name": ["A", "B"]}, index=["h1", "h2"])
+    for how in ("intersection", "union"):
+        with pytest.raises(StudyError, match="run r2: shares none of its 2 genes"):
+            join_genes({"r1": one, "r2": other}, how)
+
+
+def test_genes_that_differ_are_counted(caplog):
+    one = pd.DataFrame({"gene_name": ["A", "B"]}, index=["g1", "g2"])
+    other = pd.DataFrame({"gene_name": ["b", "C", "D"]}, index=["g2", "g3", "g4"])
+    assert join_genes({"r1": one, "r2": other}, "intersection").index.tolist() == ["g2"]
+    union = join_genes({"r1": one, "r2": other}, "union")
+    assert union["gene_name"].to_dict() == {"g1": "A", "g2": "B", "g3": "C", "g4": "D"}
+    assert "run r2 lacks 1 genes of the runs before it, and has 2" in caplog.text
+
+
+def test_nothing_to_analyse_is_told():
+    with pytest.raises(StudyError, match="2 of 3 called cells"):
+        check_enough(2, np.ones(3, dtype=bool), QC)
     with pytest.raises(StudyError, match="no gene has 10 counts in 2 samples"):
-        check_enough(none, qc)
+        check_enough(100, np.zeros(3, dtype=bool), QC)
 
 
 def test_tested_genes_need_two_samples():
-    counts = sp.csr_matrix(np.array([[10, 10, 9], [10, 0, 9], [0, 5, 9]]))
-    samples = np.array(["a", "b", "c"])
-    assert tested_genes(counts, samples).tolist() == [True, False, False]
-    assert tested_genes(counts[:1], samples[:1]).tolist() == [True, True, False]
+    sums = pd.DataFrame([[10, 10, 9], [10, 0, 9], [0, 5, 9]], index=["a", "b", "c"])
+    assert tested_genes(sums).tolist() == [True, False, False]
+    assert tested_genes(sums[:1]).tolist() == [True, True, False]
 
 
 @pytest.fixture(scope="module")
-def sparse_study():
+def sparse_study(tmp_path_factory):
     """Shallow counts of 1,000 genes: three samples of 200 cells, one of 20 and one of 1."""
     random = np.random.default_rng(3)
     samples = np.repeat(["a", "b", "c", "small", "single"], [200, 200, 200, 20, 1])
+    random.shuffle(samples)
     level = random.gamma(0.3, 1, 1000)
     depth = random.lognormal(0, 0.4, len(samples))
-    study = ad.AnnData(sp.csr_matrix(random.poisson(depth[:, None] * level).astype(np.float32)))
+    study = ad.AnnData(sp.csr_matrix(random.poisson(depth[:, None] * level).astype(np.int32)))
     study.obs["sample"] = samples
-    study.var["tested"] = True
+    study.var["tested"] = random.random(1000) < 0.8
     return study
+
+
+def variable(study, n_top, folder):
+    study.write_h5ad(folder / "study.h5ad")
+    with h5py.File(folder / "study.h5ad") as file:
+        samples, tested = study.obs["sample"].to_numpy(), study.var["tested"].to_numpy()
+        return highly_variable(file["X"], samples, tested, n_top)
+
+
+@pytest.mark.parametrize("n_top", [5, 100])
+def test_sample_by_sample_equals_scanpy_on_the_whole(sparse_study, n_top, tmp_path, parts):
+    import scanpy as sc
+
+    large = sparse_study.obs["sample"].isin(["a", "b", "c"]).to_numpy()
+    whole = sparse_study[large, sparse_study.var["tested"].to_numpy()].copy()
+    how = {"flavor": "seurat_v3", "n_top_genes": n_top, "batch_key": "sample"}
+    sc.pp.highly_variable_genes(whole, **how)
+    chosen = variable(sparse_study, n_top, tmp_path)
+    expected = whole.var_names[whole.var["highly_variable"]]
+    assert sparse_study.var_names[chosen].tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
     "samples", [["a", "b", "c", "small", "single"], ["a", "single"], ["small"]]
 )
-def test_small_samples_do_not_rank_genes(sparse_study, samples):
+def test_small_samples_do_not_rank_genes(sparse_study, samples, tmp_path):
     part = sparse_study[sparse_study.obs["sample"].isin(samples).to_numpy()].copy()
-    chosen = highly_variable(part, 100)
-    assert chosen.sum() == (100 if "a" in samples else 1000)
+    chosen = variable(part, 100, tmp_path)
+    assert chosen.sum() == (100 if "a" in samples else part.var["tested"].sum())
 
 
-def test_highly_variable_are_tested(cells):
+def test_highly_variable_are_tested(cells, tmp_path):
     """No sample of the small study has 100 cells: all are ranked together."""
-    chosen = highly_variable(cells, 30)
+    chosen = variable(cells, 30, tmp_path)
     assert chosen.sum() == 30
     assert not (chosen & ~cells.var["tested"].to_numpy()).any()
     # The marks of the two types vary most.
     assert chosen[20:60].mean() > 2 * chosen.mean()
+
+
+def test_rows_of_no_entry_are_read(tmp_path, parts):
+    counts = sp.csr_matrix((5, 3), dtype=np.int32)
+    ad.AnnData(counts).write_h5ad(tmp_path / "none.h5ad")
+    with h5py.File(tmp_path / "none.h5ad") as file:
+        rows = np.array([True, False, True, True, False])
+        assert read_counts(file["X"], rows, np.ones(3, dtype=bool)).shape == (3, 3)

@@ -1,5 +1,8 @@
 """What jobs ask for follows the size of their work."""
 
+import inspect
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -10,15 +13,22 @@ from latere import requests
 from latere.requests import Need, Shape, Sizes, Unknown
 from latere.study import Run, Study, url_name
 
-# A PBMC matrix of 6,000 and of 24,000 cells: entries, then MB at the peak, as measured.
-SMALL, LARGE = Shape(6000, 11143, 7.4e6), Shape(24000, 13957, 29.4e6)
+# As measured: MB at the peak. Two studies drawn from PBMC, two studies and two runs, each with
+# its droplets, of tests/bench/cells.py.
+PBMC = Shape(6000, 11143, 7.4e6), Shape(24000, 13957, 29.4e6)
+BENCH = Shape(10737, 16672, 16.3e6), Shape(39369, 18300, 59.9e6)
+RUNS = Shape(10_000, 33538, 7.7e6), Shape(10_000, 33538, 23.0e6)
 MEASURED = {
-    "merge_cells": (507, 1301),
-    "log_pca": (481, 848),
-    "cluster_cells": (511, 821),
-    "annotate_cells": (645, 1343),
-    "pseudobulk": (350, 1121),
-    "scvi_de": (2799, 3152),
+    "call_cells": (RUNS, (1512, 2927)),
+    "score_cells": (RUNS, (607, 1074)),
+    "remove_ambient": (RUNS, (804, 1607)),
+    "cluster_cells": (PBMC, (511, 821)),
+    "scvi_de": (PBMC, (2799, 3152)),
+    "select_cells": (BENCH, (149, 174)),
+    "check_runs": (BENCH, (377, 418)),
+    "log_pca": (BENCH, (653, 762)),
+    "annotate_cells": (BENCH, (709 + 240, 836 + 240)),
+    "pseudobulk": (BENCH, (488, 915)),
 }
 
 
@@ -40,8 +50,14 @@ def matrix(path, cells, genes=100, tested=None):
 
 @pytest.mark.parametrize("rule", MEASURED)
 def test_memory_is_near_what_was_measured(rule):
-    for shape, measured in zip((SMALL, LARGE), MEASURED[rule], strict=True):
+    for shape, measured in zip(*MEASURED[rule], strict=True):
         assert getattr(requests, rule)(shape).mem_mb == pytest.approx(measured, rel=0.25)
+
+
+def test_join_asks_for_its_largest_sample():
+    large = Shape(400_848, 18300, 610e6)
+    for shape, measured in zip((*BENCH, large), (644, 679, 885), strict=True):
+        assert requests.merge_cells(shape, 5.5e6).mem_mb == pytest.approx(measured, rel=0.25)
 
 
 def test_human_study_asks_for_what_star_is_known_to_need():
@@ -124,8 +140,8 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
     shared = tmp_path / "shared.h5ad"
     whole = matrix(shared, 300)
     runs = [
-        Run("a", "a", matrix=str(shared), subset="s=a"),
-        Run("b", "b", matrix=str(shared), subset="s=b"),
+        Run("a", "a", matrix=(str(shared),), subset="s=a"),
+        Run("b", "b", matrix=(str(shared),), subset="s=b"),
         Run("c", "c", sra="SRR1", spots=50_000 * 20),
         Run("d", "d", sra="SRR2", spots=10**12),
     ]
@@ -145,7 +161,7 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
 def test_shape_of_a_10x_folder_and_of_a_broken_matrix(tmp_path):
     (tmp_path / "10x").mkdir()
     (tmp_path / "10x/matrix.mtx").write_text("%%MatrixMarket\n%\n100 20 300\n1 1 1\n")
-    assert requests.matrix_shape(str(tmp_path / "10x"), 0) == Shape(20, 100, 300)
+    assert requests.matrix_shape(str(tmp_path / "10x/matrix.mtx"), 0) == Shape(20, 100, 300)
     (tmp_path / "broken.h5ad").write_bytes(bytes(2800))
     assert requests.matrix_shape(str(tmp_path / "broken.h5ad"), 0).entries == 1000
 
@@ -164,6 +180,28 @@ def test_archives_of_gse132509_have_the_bytes_a_spot_that_are_assumed(real):
     assert per_spot == pytest.approx(requests.ARCHIVE_BYTES, rel=0.02)
     spots_per_cell = table["spots"].sum() / table["cells_cr3.1_run"].sum()
     assert spots_per_cell / requests.SPOTS_PER_CELL < 1.5
+
+
+def test_droplets_are_not_taken_for_cells(tmp_path):
+    """Nor are the cells of many runs in one file for droplets."""
+    path, many = tmp_path / "raw.h5ad", requests.MOST_BARCODES + 1
+    whole = matrix(path, many, genes=3)
+    raw, part = Run("a", "s", matrix=(str(path),)), Run("b", "s", matrix=(str(path),), subset="s=b")
+    sizes = Sizes(study(raw), tmp_path / "results/s")
+    expected = Shape(requests.MOST_CELLS, 3, whole.entries)
+    assert sizes.called() == sizes.counted("a") == expected
+    sizes = Sizes(study(part), tmp_path / "results/s")
+    assert sizes.called() == whole
+    matrix(tmp_path / "results/s/counts/b.h5ad", 40)
+    assert sizes.called().cells == 40
+    both = Sizes(study(raw, part), tmp_path / "results/s")
+    assert both.largest_sample() == whole.entries + both.counted("b").entries
+
+
+def test_every_rule_that_asks_has_a_figure(root):
+    rules = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    asking = set(re.findall(r'\bask\("(\w+)"', rules))
+    assert asking and asking <= set(re.findall(r'case "(\w+)"', inspect.getsource(requests.of_job)))
 
 
 def test_rule_without_a_figure_of_its_own_takes_the_least():
