@@ -6,7 +6,16 @@ rule report:
         unpack(report_input),
         template=os.path.relpath(f"{workflow.basedir}/scripts/report.html.j2"),
         cells="<results>/cells/cells.h5ad",
+        facts=expand("<results>/counts/{run}.json", run=RUNS),
+        ambient=expand("<results>/cells/ambient/{run}.json", run=RUNS),
+        doublets=expand("<results>/cells/doublets/{run}.json", run=RUNS),
+        selection="<results>/cells/selection.parquet",
+        limits="<results>/cells/limits.tsv",
         qc="<results>/cells/qc.tsv",
+        checks="<results>/cells/checks.tsv",
+        figures=expand(
+            "<results>/cells/figures/{name}.{kind}", name=CELL_FIGURES, kind=["svg", "pdf"]
+        ),
         deep_umap="<results>/deep/umap.parquet",
         deep_clusters="<results>/deep/clusters.parquet",
         deep_cell_types="<results>/deep/cell_types.parquet",
@@ -35,7 +44,6 @@ rule report:
         config=config,
         runs=describe_sources(),
         samples=STUDY.samples,
-        sequenced=SEQUENCED_RUNS,
         snakemake=SNAKEMAKE,
     script:
         "../scripts/report.py"

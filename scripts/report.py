@@ -3,6 +3,7 @@
 Nothing is computed here that is not in a table: the page only shows what the tables say.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from latere.job import start
-from latere.tables import read_by_cell
+from latere.tables import REASON_NAMES, read_by_cell
 
 BRANCHES = ("deep", "manual")
 # Rows of the truth tables that add up the others (compare_truth.py).
@@ -24,17 +25,29 @@ NEITHER_SHOWN = 1500
 TOP_GENES = 25
 # A column with more levels is a name, not a colour.
 MOST_LEVELS = 40
-# Figures of STARsolo's Summary.csv: heading and format.
+# Figures of `run_metrics`: heading and format.
 READ_FIGURES = {
-    "Number of Reads": ("reads", "count"),
-    "Reads With Valid Barcodes": ("valid barcodes", "share"),
-    "Reads Mapped to Genome: Unique": ("in genome, one place", "share"),
-    "Reads Mapped to Gene: Unique Gene": ("in one gene", "share"),
-    "Sequencing Saturation": ("saturation", "share"),
-    "Estimated Number of Cells": ("cells called", "count"),
-    "Median UMI per Cell": ("median UMIs a cell", "count"),
-    "Median Gene per Cell": ("median genes a cell", "count"),
+    "reads": ("reads", "count"),
+    "valid_barcodes": ("valid barcodes", "share"),
+    "mapped_unique": ("in genome, one place", "share"),
+    "in_genes": ("in one gene", "share"),
+    "saturation": ("saturation", "share"),
+    "cells": ("cells called", "count"),
+    "median_umis": ("median UMIs a cell", "count"),
+    "median_genes": ("median genes a cell", "count"),
 }
+VERDICTS = ("FAIL", "WARN", "PASS")
+# How `call_cells` called the cells, and what set a limit in `select_cells`, in words.
+METHODS = {
+    "given": "as the source says",
+    "all": "all barcodes of a filtered matrix",
+    "emptyDrops": "EmptyDrops",
+    "threshold": "above the count of empty droplets",
+}
+SET_BY = {"deviations": "MAD", "floor": "floor", "ceiling": "ceiling", "fixed": "fixed"}
+PHASES = ("G1", "S", "G2M")
+# Pixels a point: the text of a figure becomes as large as that of its caption.
+SCALE = 1.9
 
 
 def natural_order(levels) -> list:
@@ -199,19 +212,148 @@ def round_number(value) -> float | None:
     return float(f"{value:.3g}") if np.isfinite(value) else None
 
 
-def read_star_summary(folder: Path, run: str) -> dict:
-    """Figures of one run from STARsolo's own summary.
+def read_metrics(path) -> dict:
+    """Figures of the reads of a run, as `run_metrics` tells them, counted over exons."""
+    metrics = json.loads(Path(path).read_text())
+    metrics |= metrics["counts"]["Gene"]
+    return {name: metrics[name] for name in ("run", *READ_FIGURES)}
+
+
+def embed(path) -> dict:
+    """A figure for the page: its SVG as a data URI, and how wide it is shown, in pixels."""
+    svg = Path(path).read_bytes()
+    points = float(re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)[1])
+    uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    return {"uri": uri, "width": round(points * SCALE)}
+
+
+def read_checks(path) -> dict:
+    """The checks: what failed and what warns apart from what passed.
+
+    Returns
+    -------
+    dict
+        numbers (of each verdict), troubles (rows, FAIL first) and passed (rows).
+    """
+    checks = read_table(path)
+    order = checks["verdict"].map(VERDICTS.index).sort_values(kind="stable").index
+    rows = [
+        {key: "" if value is None else value for key, value in row.items()}
+        for row in records(checks.loc[order])
+    ]
+    return {
+        "numbers": {name: int((checks["verdict"] == name).sum()) for name in VERDICTS},
+        "troubles": [row for row in rows if row["verdict"] != "PASS"],
+        "passed": [row for row in rows if row["verdict"] == "PASS"],
+    }
+
+
+def describe_limits(limits: pd.DataFrame) -> tuple[list[dict], list[tuple]]:
+    """The limits by sample, and what set each.
 
     Parameters
     ----------
-    folder
-        Output of STARsolo.
-    run
-        Its name.
+    limits
+        As `select_cells` gives them.
+
+    Returns
+    -------
+    tuple
+        Rows, and for each column its key, heading and format; a limit that no sample has, has none.
     """
-    path = folder / f"{run}.Solo.out" / "Gene" / "Summary.csv"
-    summary = pd.read_csv(path, header=None, index_col=0)[1]
-    return {"run": run} | {name: float(summary[name]) for name in READ_FIGURES}
+    used = limits[limits["value"].notna()]
+    names = [name for name in limits["limit"].unique() if name in set(used["limit"])]
+    rows = []
+    for sample in limits["sample"].unique():
+        row = {"sample": sample} | dict.fromkeys(names, "none")
+        for limit in used[used["sample"] == sample].itertuples():
+            row[limit.limit] = f"{format_limit(limit.value)} ({SET_BY[limit.set_by]})"
+        rows.append(row)
+    headings = [(name, name.replace("_", " ").replace("percent", "%"), "right") for name in names]
+    return rows, [("sample", "sample", "text"), *headings]
+
+
+def describe_call(facts: dict, ambient: dict, doublets: dict) -> dict:
+    """How the cells of a run were called, its ambient RNA and its doublets.
+
+    Parameters
+    ----------
+    facts, ambient, doublets
+        What `load_counts`, `call_cells` and `score_cells` tell of the run.
+    """
+    barcodes, calling, share = facts["barcodes"], ambient["calling"], ambient["ambient"]
+    genes = [f"{gene['gene_name']} {format_share(gene['share'])}" for gene in share["top_genes"]]
+    left_out = [f"{number:,} of {name}" for name, number in facts["left_out"].items()]
+    found, cells = doublets["n_doublets"], doublets["n_cells"]
+    return {
+        "run": facts["run"],
+        "form": facts["form"],
+        "matrix": f"{barcodes['kind']} (by the {barcodes['decided_by']})",
+        "genes": facts["genes"],
+        "left_out": ", ".join(left_out) or "none",
+        "with_counts": barcodes["with_counts"],
+        "called": calling["called"],
+        "method": METHODS[calling["method"]],
+        "called_why": calling["reason"],
+        "empty_droplets": calling["empty_droplets"],
+        "knee": calling["knee"],
+        "inflection": calling["inflection"],
+        "ambient": share["share"],
+        "per_droplet": share["molecules_per_droplet"],
+        "made_of": share["reason"] or ", ".join(genes[:6]),
+        "expected": doublets["expected_rate"],
+        "threshold": doublets["threshold"],
+        "doublets": found,
+        "doublet_share": found / cells if found is not None and cells else None,
+        "doublets_why": doublets["reason"],
+    }
+
+
+def count_phases(selection: pd.DataFrame, samples) -> list[dict]:
+    """Kept cells of each sample, and the share of them in each phase of the cell cycle.
+
+    Parameters
+    ----------
+    selection
+        sample, phase (null where not known) and kept, by called cell.
+    samples
+        Their names, in the order of the rows.
+    """
+    kept = selection[selection["kept"]]
+    numbers = pd.crosstab(kept["sample"], kept["phase"].fillna("not known").astype(str))
+    numbers = numbers.reindex(columns=[*PHASES, "not known"], fill_value=0)
+    numbers = numbers.reindex(samples, fill_value=0)
+    shares = numbers.div(numbers.sum(axis=1), axis=0).assign(cells=numbers.sum(axis=1))
+    return records(shares.rename_axis("sample").reset_index())
+
+
+def collect_cells(files) -> dict:
+    """What the page says of how cells were called, checked and chosen."""
+    told = [
+        describe_call(*(json.loads(Path(path).read_text()) for path in paths))
+        for paths in zip(files.facts, files.ambient, files.doublets, strict=True)
+    ]
+    qc = read_table(files.qc)
+    limit_table = read_table(files.limits)
+    limits, limit_columns = describe_limits(limit_table)
+    figures = [Path(path) for path in files.figures]
+    selection = pd.read_parquet(files.selection, columns=["sample", "phase", "kept"])
+    methods = [json.loads(Path(path).read_text())["method"] for path in files.doublets]
+    return {
+        "checks": read_checks(files.checks),
+        "figures": {path.stem: embed(path) for path in figures if path.suffix == ".svg"},
+        "calls": told,
+        "called_by": {
+            name: sum(row["method"] == words for row in told) for name, words in METHODS.items()
+        },
+        "doublet_method": methods[0],
+        "qc": records(qc),
+        "reasons": [(key, name, "count") for key, name in REASON_NAMES.items() if qc[key].any()],
+        "called": int(qc["called"].sum()),
+        "limits": limits,
+        "limit_columns": limit_columns,
+        "phases": count_phases(selection, limit_table["sample"].unique()),
+    }
 
 
 def read_versions(paths: list) -> list[dict]:
@@ -280,6 +422,11 @@ def format_share(value) -> str:
 def format_correlation(value) -> str:
     """A number around 0 to 1, with the decimals that tell 0.99 from 1."""
     return f"{value:.3f}" if pd.notna(value) else "NA"
+
+
+def format_limit(value: float) -> str:
+    """A limit: whole from 100, with one decimal below."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def format_number(value) -> str:
@@ -395,16 +542,16 @@ def read_cells(files, samples: dict) -> tuple[pd.DataFrame, dict, dict, dict]:
         )
         for branch in BRANCHES
     }
-    n_genes = {"n_genes": cells.n_vars, "n_tested": int(cells.var["tested"].sum())}
+    n_genes = {"n_genes": cells.n_vars}
+    for name in ("tested", "highly_variable"):
+        n_genes[f"n_{name}"] = int(cells.var[name].sum())
     return obs, umaps, labels, n_genes
 
 
 def collect_study(files, params) -> dict:
     """What the page says of the study, its reads, cells and labels."""
     obs, umaps, labels, n_genes = read_cells(files, params.samples)
-    qc = read_table(files.qc)
     runs, run_columns = describe_runs(params.runs, params.samples)
-    folders = zip(params.sequenced, files.get("starsolo", []), strict=True)
     named = pd.concat([labels[branch]["source"] for branch in BRANCHES]).unique()
     return {
         "study": params.config["study"],
@@ -414,13 +561,11 @@ def collect_study(files, params) -> dict:
         "runs": runs,
         "run_columns": run_columns,
         "contrasts": describe_contrasts(params.config["contrasts"], params.samples),
-        "star": [read_star_summary(Path(folder), run) for run, folder in folders],
+        "star": [read_metrics(path) for path in files.get("metrics", [])],
         "star_columns": [("run", "run", "text")]
         + [(key, *heading) for key, heading in READ_FIGURES.items()],
         "multiqc": "read_qc/multiqc.html" if files.get("multiqc") else None,
-        "qc": records(qc.assign(removed=qc["called"] - qc["kept"])),
         "n_cells": len(obs),
-        "called": int(qc["called"].sum()),
         **n_genes,
         "cell_types": count_cell_types(labels),
         "sources": " and ".join(named),
@@ -438,6 +583,7 @@ def collect_results(files, params) -> dict:
         "skipped": records(read_table(files.skipped)),
         "labels": records(read_table(files.labels))[0],
         "truth": records(read_table(files.truth)) if files.get("truth") else None,
+        "truth_cells": records(read_table(files.truth_cells)) if files.get("truth_cells") else [],
         "truth_de": records(read_table(files.truth_de)) if files.get("truth_de") else None,
         "every_run": EVERY_RUN,
         "pooled": POOLED,
@@ -466,7 +612,7 @@ def build_page(files, params, commit: str) -> str:
     commit
         Of the workflow.
     """
-    context = collect_study(files, params) | collect_results(files, params)
+    context = collect_study(files, params) | collect_cells(files) | collect_results(files, params)
     drawn = {key: context.pop(key) for key in ("map", "top", "scatter", "elbo")}
     return render(
         Path(files.template),
@@ -479,7 +625,6 @@ def build_page(files, params, commit: str) -> str:
         commit=commit,
         data={
             **drawn,
-            "qc": context["qc"],
             "truth": context["truth_de"] or [],
             "fdr": params.config["de"]["fdr"],
             "categories": CATEGORIES,

@@ -1,3 +1,5 @@
+import base64
+import itertools
 import json
 import re
 import shutil
@@ -9,17 +11,23 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cell_tables import EMPTY, FEW, FILTERED, SOUND, write_cells
 from scipy import sparse
 from snakemake.iocontainers import InputFiles
 
 import compare_truth
 import report
 from compare_branches import SKIPPED, SUMMARY, compare_contrast, compare_labels
+from latere.tables import REASONS
 from report import (
+    READ_FIGURES,
     build_page,
+    count_phases,
+    describe_limits,
     encode,
     git_commit,
     natural_order,
+    read_metrics,
     read_versions,
     thin,
     top_genes,
@@ -27,6 +35,9 @@ from report import (
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<script>alert('x')</script> & co"
+FIGURES = ["knee", "ambient", "quality", "doublets", "waterfall"]
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="510.5pt" height="100pt"></svg>'
+KINDS = [SOUND, EMPTY, FEW, FILTERED]
 CONTRASTS = {
     "leukemia_vs_healthy": {
         "column": "disease",
@@ -57,7 +68,7 @@ def differential_expression(rng, group, genes, effect):
     )
 
 
-def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS):
+def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS, failing=True):
     """Tables of a small study as the workflow leaves them; inputs and parameters of the rule."""
     rng = np.random.default_rng(0)
     config = {
@@ -66,9 +77,10 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
         "seed": 1,
         "reference": {"fasta": "genome.fa", "gtf": "genes.gtf"},
         "cells": {
-            "min_counts": 500,
-            "min_genes": 200,
-            "max_percent_mt": 20,
+            "calling": {"fdr": 0.001, "max_empty_counts": 100},
+            "remove_ambient": False,
+            "doublets": "drop",
+            "genes": "intersection",
             "n_highly_variable": 2000,
         },
         "deep": {
@@ -105,26 +117,36 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
     ad.AnnData(
         sparse.csr_matrix((n_cells, n_genes), dtype=np.float32),
         obs=pd.DataFrame({"run": run, "sample": run}, index=cells),
-        var=pd.DataFrame({"tested": np.arange(n_genes) % 4 > 0}, index=genes),
-    ).write_h5ad(path("cells", "cells.h5ad"))
-    kept = pd.Series(run).value_counts().reindex(list(runs)).to_numpy()
-    tsv(
-        "qc",
-        pd.DataFrame(
-            {
-                "run": list(runs),
-                "sample": list(runs),
-                "called": kept + 9,
-                "low_counts": 4,
-                "low_genes": 3,
-                "high_mt": 5,
-                "kept": kept,
-                "median_n_counts": 980.0,
-                "median_n_genes": 301.5,
-                "median_percent_mt": 4.31,
-            }
+        var=pd.DataFrame(
+            {"tested": np.arange(n_genes) % 4 > 0, "highly_variable": np.arange(n_genes) % 8 == 1},
+            index=genes,
         ),
+    ).write_h5ad(path("cells", "cells.h5ad"))
+    of_runs = {name: about["sample"] for name, about in runs.items()}
+    files |= vars(write_cells(folder, of_runs, dict(zip(runs, KINDS, strict=False)), 120, 300))
+    files["facts"] = [folder / f"{name}.json" for name in runs]
+    for name, file in zip(runs, files["facts"], strict=True):
+        facts = {
+            "run": name,
+            "form": "10x h5",
+            "barcodes": {"kind": "raw", "decided_by": "data", "with_counts": 420},
+            "genes": n_genes,
+            "left_out": {"Antibody Capture": 17},
+        }
+        file.write_text(json.dumps(facts))
+    files["figures"] = []
+    for name, kind in itertools.product(FIGURES, ("svg", "pdf")):
+        files["figures"].append(folder / f"{name}.{kind}")
+        files["figures"][-1].write_text(SVG)
+    checks = pd.DataFrame(
+        [
+            ("healthy_1", "integers", "PASS", "", "All counts are whole numbers."),
+            ("healthy_2", "cells", "WARN", "0", "No cell was called."),
+            ("leukemia_2", "sex", "FAIL", "XIST 0", f"The sheet says female. {HOSTILE}"),
+        ],
+        columns=["run", "check", "verdict", "figure", "detail"],
     )
+    tsv("checks", checks if failing else checks[checks["verdict"] == "PASS"])
     types = np.array(["T cell", "B cell", "Monocyte", HOSTILE])
     kind = rng.choice(4, n_cells, p=[0.4, 0.3, 0.2, 0.1])
     labels = {}
@@ -205,12 +227,20 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
                     "share_called_true": 0.995,
                     "calling_depth": [400.0] * len(runs) + [np.nan],
                     "share_above_depth_called": 0.97,
+                    "doublet_precision": 0.9,
+                    "doublet_recall": 0.8,
+                    "heterotypic_recall": 0.85,
+                    "ambient_share": 0.04,
+                    "ambient_share_estimated": 0.041,
                     "correlation": 0.9991,
                     "lineage_right_deep": 0.95,
                     "lineage_right_manual": 0.94,
                 }
             ),
         )
+        fates = {"kind": ["T cell", "damaged cell"], "cells": 200, "not_called": 1, "kept": 190}
+        fates |= dict.fromkeys(REASONS, 1) | {"share_lost": 0.05}
+        tsv("truth_cells", pd.DataFrame(fates))
         tsv(
             "truth_de",
             pd.DataFrame(
@@ -232,9 +262,7 @@ def write_study(folder, n_cells=240, n_genes=60, truth=True, contrasts=CONTRASTS
                 for group in ("all", "T cell", report.POOLED)
             ),
         )
-    params = SimpleNamespace(
-        config=config, runs=runs, samples=samples, sequenced=[], snakemake="9.1"
-    )
+    params = SimpleNamespace(config=config, runs=runs, samples=samples, snakemake="9.1")
     return InputFiles(fromdict=files), params
 
 
@@ -282,7 +310,9 @@ def page(tmp_path_factory):
 def test_page_is_self_contained_and_escaped(page):
     own = re.sub(r"<script>/\*!?\*.*?</script>", "", page, count=1, flags=re.S)
     assert len(own) < 0.1 * len(page)  # the library is gone
-    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#|read_qc/)""", own)
+    assert not re.findall(
+        r"""(?:src|href)\s*=\s*["'](?!#|read_qc/|cells/figures/|data:image/svg)""", own
+    )
     assert "http" not in own
     assert HOSTILE not in page
     assert "&lt;script&gt;alert" in own
@@ -302,6 +332,89 @@ def test_page_tells_what_was_found(page):
     assert "trained on those same cells" in page
     assert "60 genes called, 10.0 % of them falsely" in page
     assert "NaN" not in re.search(r'type="application/json">(.*?)</script>', page, re.S)[1]
+
+
+def section(page, first, last):
+    """The page between two headings, by their text."""
+    return page.split(f">{first}</h3>")[1].split(f">{last}<")[0]
+
+
+def test_what_failed_stands_on_top(page, tmp_path):
+    assert page.index('class="alarm"') < page.index("</header>")
+    assert "1 check failed." in page and "leukemia_2" in page.split("</header>")[0]
+    checks = section(page, "Checks", "Called, lost and kept")
+    words = re.findall('<td class="([A-Z]+)">', checks)
+    assert words == ["FAIL", "WARN", "PASS"]
+    assert checks.index("<details>") > checks.index("No cell was called.")
+    sound = build_page(*write_study(tmp_path, failing=False), "0123abc")
+    assert 'class="alarm"' not in sound
+    assert "Nothing failed, and nothing warns." in sound
+
+
+def test_page_shows_the_cells(page):
+    uris = re.findall(
+        r'<img src="data:image/svg\+xml;base64,([^"]+)" width="970" alt="[^"]+">', page
+    )
+    assert [base64.b64decode(uri).decode() for uri in uris] == [SVG] * 5
+    for name in FIGURES:
+        assert f'href="cells/figures/{name}.pdf"' in page
+    waterfall = section(page, "Called, lost and kept", "Limits by sample")
+    assert '<th class="n">mitochondrial</th>' in waterfall and "haemoglobin" not in waterfall
+    assert "20.0 (" not in waterfall
+    limits = section(page, "Limits by sample", "How cells were called")
+    assert "300 (floor)" in limits and "50.0 (fixed)" in limits
+    assert "17 of Antibody Capture" in section(page, "How cells were called", "Ambient RNA")
+    assert "300 empty droplets, which" in section(page, "Ambient RNA", "Doublets")
+    assert "5 cells: at least 100" in section(page, "Doublets", "Cell cycle")
+    assert "(the runs have 60 to 60)" in page
+
+
+def test_methods_name_what_was_done(page):
+    methods = page.split('id="methods"')[1].split('id="provenance"')[0]
+    told = ["In 5 runs cells were called by EmptyDrops (Lun", "matrices of 1 run hold cells only"]
+    told += ["Scrublet (scanpy 1.11.5) (Wolock", "McCarthy et al. 2017", "Tirosh et al. 2016"]
+    assert [words for words in told if words not in methods] == []
+    assert "SoupX" not in methods
+
+
+def test_a_limit_says_what_set_it():
+    limits = pd.DataFrame(
+        {
+            "sample": ["s", "s", "t", "t"],
+            "limit": ["min_counts", "max_counts"] * 2,
+            "value": [523.4, np.nan, np.nan, np.nan],
+            "set_by": ["deviations", "none", "none", "none"],
+        }
+    )
+    rows, columns = describe_limits(limits)
+    assert rows == [
+        {"sample": "s", "min_counts": "523 (MAD)"},
+        {"sample": "t", "min_counts": "none"},
+    ]
+    assert [key for key, _, _ in columns] == ["sample", "min_counts"]
+
+
+def test_phases_are_those_of_kept_cells():
+    selection = pd.DataFrame(
+        {
+            "sample": ["s", "s", "s", "t"],
+            "phase": pd.Series(["S", "G1", None, "S"], dtype="string"),
+            "kept": [True, True, True, False],
+        }
+    )
+    s, t = count_phases(selection, ["s", "t"])
+    assert s["cells"] == 3 and s["S"] == s["G1"] == s["not known"] == pytest.approx(1 / 3)
+    assert t["cells"] == 0 and t["S"] is None
+
+
+def test_read_figures_are_those_of_the_metrics(tmp_path):
+    own = dict.fromkeys(["reads", "valid_barcodes", "mapped_unique"], 1)
+    gene = dict.fromkeys(set(READ_FIGURES) - set(own), 2) | {"median_umis": None}
+    metrics = {"run": "r", **own, "counts": {"Gene": gene, "GeneFull": {}}}
+    (tmp_path / "r.json").write_text(json.dumps(metrics))
+    figures = read_metrics(tmp_path / "r.json")
+    assert list(figures) == ["run", *READ_FIGURES]
+    assert figures["saturation"] == 2 and figures["median_umis"] is None
 
 
 def test_a_study_without_truth_or_contrasts(tmp_path):
@@ -334,7 +447,7 @@ def test_every_figure_is_drawn(page, tmp_path):
         text=True,
         timeout=120,
     ).stdout
-    for figure in ("qc", "map", "fc", "truth-figure", "elbo"):
+    for figure in ("map", "fc", "truth-figure", "elbo"):
         part = dom.split(f'id="{figure}"')[1][:20000]
         assert "main-svg" in part, figure
     assert dom.count("<tr") > 40 + page.count("<tr")  # the gene tables are filled
