@@ -56,12 +56,15 @@ rule compare_truth:
         expected="<results>/simulated/truth/expected.h5ad",
         markers=config["annotation"]["markers"],
         counts=expand("<results>/counts/{run}.h5ad", run=RUNS),
+        ambient=expand("<results>/cells/ambient/{run}.json", run=RUNS),
+        selection="<results>/cells/selection.parquet",
         deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
         deep_cell_types="<results>/deep/cell_types.parquet",
         manual_de=expand("<results>/manual/de/{contrast}.parquet", contrast=CONTRASTS),
         manual_cell_types="<results>/manual/cell_types.parquet",
     output:
         truth="<results>/comparison/truth.tsv",
+        cells="<results>/comparison/truth_cells.tsv",
         de="<results>/comparison/truth_de.tsv",
     log:
         "<logs>/compare_truth/compare_truth.log",

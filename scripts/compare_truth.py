@@ -1,19 +1,26 @@
-"""Hold the results of a simulated study against its truth: cells, counts, labels, calls.
+"""Hold the results of a simulated study against its truth: cells, counts, labels, tests.
 
 Measured, and tuned to nothing: what either branch gets wrong is a result too.
 """
 
+import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from latere.errors import StudyError
 from latere.job import start
-from latere.tables import ALL
+from latere.tables import ALL, REASONS
 
 POOLED = "cell types, pooled"
 EVERY_RUN = "every run"
+EVERY_TYPE = "every cell type"
+# Kinds of droplets other than one whole cell.
+HETEROTYPIC, HOMOTYPIC = "doublet of two types", "doublet of one type"
+DAMAGED, EMPTY = "damaged cell", "empty droplet"
+NOT_CALLED, KEPT = "not_called", "kept"
 TESTS = [
     "contrast",
     "group",
@@ -89,6 +96,78 @@ def count_called(called: pd.Index, true_cells: pd.DataFrame) -> dict:
         "single_above_depth": int(above.sum()),
         "single_above_depth_called": int((above & is_called).sum()),
     }
+
+
+def kinds_of(true_cells: pd.DataFrame) -> pd.Series:
+    """What is in each droplet with a cell: a cell type, or why it stands for none.
+
+    Parameters
+    ----------
+    true_cells
+        cell_type, second_type (empty for a single cell), doublet, damaged.
+
+    Returns
+    -------
+    pandas.Series
+        `HETEROTYPIC`, `HOMOTYPIC`, `DAMAGED` or the cell type; index of `true_cells`.
+    """
+    kinds = true_cells["cell_type"].mask(true_cells["damaged"], DAMAGED)
+    alike = true_cells["cell_type"] == true_cells["second_type"]
+    return kinds.mask(true_cells["doublet"], np.where(alike, HOMOTYPIC, HETEROTYPIC))
+
+
+def count_doublets(marked: pd.Series, true_cells: pd.DataFrame) -> dict:
+    """Count the marked doublets of one run among the called cells that were judged.
+
+    Parameters
+    ----------
+    marked
+        Whether a called barcode is a doublet (nullable boolean, NA where not judged), by barcode.
+    true_cells
+        As for `kinds_of`, by barcode.
+
+    Returns
+    -------
+    dict
+        marked_doublets, and of the two kinds of true doublets those judged and those marked.
+    """
+    judged = marked.dropna().astype(bool)
+    kinds = kinds_of(true_cells).reindex(judged.index)
+    counts = {"marked_doublets": int(judged.sum())}
+    for name, kind in (("heterotypic", HETEROTYPIC), ("homotypic", HOMOTYPIC)):
+        counts[name] = int((kinds == kind).sum())
+        counts[f"{name}_marked"] = int((judged & (kinds == kind)).sum())
+    return counts
+
+
+def count_fates(selection: pd.DataFrame, true_cells: pd.DataFrame) -> pd.DataFrame:
+    """What became of each kind of droplet, as the waterfall counts: at the first reason.
+
+    Parameters
+    ----------
+    selection
+        Called cells: cell, reasons (joined by commas, empty if kept).
+    true_cells
+        As for `kinds_of`, and cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a kind: whole single cells by type, these together (`EVERY_TYPE`), damaged cells,
+        doublets of both kinds, empty droplets that were called. kind, cells, `NOT_CALLED`, one
+        column a reason, `KEPT`, share_lost (NaN where there is none).
+    """
+    kinds = kinds_of(true_cells).set_axis(true_cells["cell"])
+    kinds = kinds.reindex(kinds.index.union(selection["cell"], sort=False), fill_value=EMPTY)
+    first = selection.set_index("cell")["reasons"].str.partition(",")[0].replace("", KEPT)
+    fates = pd.crosstab(kinds, first.reindex(kinds.index, fill_value=NOT_CALLED))
+    types = sorted(set(kinds) - {HETEROTYPIC, HOMOTYPIC, DAMAGED, EMPTY})
+    fates.loc[EVERY_TYPE] = fates.loc[types].sum()
+    rows = [*types, EVERY_TYPE, DAMAGED, HETEROTYPIC, HOMOTYPIC, EMPTY]
+    fates = fates.reindex(rows, columns=[NOT_CALLED, *REASONS, KEPT], fill_value=0)
+    fates.insert(0, "cells", fates.sum(axis=1))
+    fates["share_lost"] = 1 - fates[KEPT] / fates["cells"]
+    return fates.rename_axis("kind").reset_index()
 
 
 def gene_totals(counts, cells: pd.Index, genes: pd.Index) -> np.ndarray:
@@ -312,16 +391,28 @@ def order_tests(rows: list[dict]) -> pd.DataFrame:
 
 
 def compare_runs(
-    counts: dict, true_cells: pd.DataFrame, true_counts, labels: dict, lineage_of: dict
+    counts: dict,
+    selection: pd.DataFrame,
+    ambient: dict,
+    true_cells: pd.DataFrame,
+    true_counts,
+    labels: dict,
+    lineage_of: dict,
 ) -> pd.DataFrame:
-    """Hold cell calling, counts and labels against the truth, by run and over all runs.
+    """Hold cells, doublets, ambient RNA, counts and labels against the truth, by run and in all.
 
     Parameters
     ----------
     counts
-        AnnData of the called cells by run, obs_names = barcode.
+        AnnData by run, obs_names = barcode.
+    selection
+        Called cells: run, barcode, doublet.
+    ambient
+        By run what call_cells tells of ambient RNA: share (of the cells' molecules; None where
+        it has no answer).
     true_cells
-        run, barcode, cell, sample, cell_type, lineage, doublet, n_umis.
+        run, barcode, cell, sample, cell_type, lineage, doublet, second_type, damaged, n_umis,
+        n_ambient.
     true_counts
         AnnData of the true molecules, obs_names = cell.
     labels
@@ -332,29 +423,49 @@ def compare_runs(
     Returns
     -------
     pandas.DataFrame
-        One row a run, and `EVERY_RUN` last: the counts of `count_called`, shares of them, the
-        correlation of log1p gene totals over the called true cells, and for each branch the
-        share of the kept single cells with the right lineage.
+        One row a run, and `EVERY_RUN` last: the counts of `count_called` and `count_doublets`,
+        molecules (true) and ambient ones among them (true and estimated) of the called true
+        cells, shares of all these, the correlation of log1p gene totals over the same cells, and
+        for each branch the share of the kept single cells with the right lineage.
     """
     genes = true_counts.var_names
-    for called in counts.values():
-        genes = genes.union(called.var_names, sort=False)
+    for of_run in counts.values():
+        genes = genes.union(of_run.var_names, sort=False)
     rows, totals = [], {}
-    for run, called in counts.items():
+    for run, of_run in counts.items():
         cells = true_cells[true_cells["run"] == run].set_index("barcode")
-        both = called.obs_names.intersection(cells.index)
+        called = selection[selection["run"] == run].set_index("barcode")
+        both = cells.loc[called.index.intersection(cells.index)]
         totals[run] = (
-            gene_totals(called, both, genes),
-            gene_totals(true_counts, pd.Index(cells.loc[both, "cell"]), genes),
+            gene_totals(of_run, both.index, genes),
+            gene_totals(true_counts, pd.Index(both["cell"]), genes),
         )
-        rows.append({"run": run, **count_called(called.obs_names, cells)})
+        molecules = both["n_umis"].sum()
+        share = np.nan if ambient[run]["share"] is None else ambient[run]["share"]
+        rows.append(
+            {
+                "run": run,
+                **count_called(called.index, cells),
+                **count_doublets(called["doublet"], cells),
+                "molecules": molecules,
+                "ambient_molecules": both["n_ambient"].sum(),
+                "ambient_estimated": share * molecules,
+            }
+        )
     table = pd.DataFrame(rows).set_index("run")
-    table.loc[EVERY_RUN] = table.sum().where(table.columns != "calling_depth")
+    table.loc[EVERY_RUN] = table.sum(skipna=False).where(table.columns != "calling_depth")
     totals[EVERY_RUN] = tuple(np.sum(list(totals.values()), axis=0))
+    found = table["heterotypic_marked"] + table["homotypic_marked"]
     table["share_called_true"] = table["called_true"] / table["called"]
+    table["share_true_called"] = table["called_true"] / table["true_cells"]
     table["share_above_depth_called"] = (
         table["single_above_depth_called"] / table["single_above_depth"]
     )
+    table["doublet_precision"] = found / table["marked_doublets"]
+    table["doublet_recall"] = found / (table["heterotypic"] + table["homotypic"])
+    table["heterotypic_recall"] = table["heterotypic_marked"] / table["heterotypic"]
+    table["ambient_share"] = table["ambient_molecules"] / table["molecules"]
+    table["ambient_share_estimated"] = table["ambient_estimated"] / table["molecules"]
     table["correlation"] = [log_correlation(*totals[run]) for run in table.index]
     for branch, cell_types in labels.items():
         table[f"lineage_right_{branch}"] = [
@@ -368,36 +479,60 @@ def compare_runs(
     return table.reset_index()
 
 
+def compare_contrasts(contrasts: dict, de: dict, expected, fdr: float) -> pd.DataFrame:
+    """Hold the tests of all contrasts and branches against the truth.
+
+    Parameters
+    ----------
+    contrasts
+        Names of the samples on each side, by contrast.
+    de
+        Paths of the differential expression of each branch, in the order of the contrasts.
+    expected
+        As for `true_fold_changes`.
+    fdr
+        Level at which genes were called.
+    """
+    rows = []
+    for number, (contrast, sides) in enumerate(contrasts.items()):
+        fold_changes = true_fold_changes(expected, sides)
+        for branch, paths in de.items():
+            about = {"contrast": contrast, "branch": branch, "stated_fdr": fdr}
+            compared = compare_tests(pd.read_parquet(paths[number]), fold_changes)
+            rows += [{**about, **row} for row in compared]
+    return order_tests(rows)
+
+
 def main(snakemake):
     """Read results and truth, compare, write."""
     import anndata as ad
 
     log = start(snakemake)
-    files, branches = snakemake.input, ("deep", "manual")
-    true_cells = pd.read_parquet(files.true_cells)
-    expected = ad.read_h5ad(files.expected)
+    files, params, branches = snakemake.input, snakemake.params, ("deep", "manual")
     labels = {
         branch: pd.read_parquet(files[f"{branch}_cell_types"]).set_index("cell")["cell_type"]
         for branch in branches
     }
-    given = dict(zip(snakemake.params.runs, files.counts, strict=True))
-    strange = sorted(set(given) - set(true_cells["run"]))
+    true_cells, selection = map(pd.read_parquet, (files.true_cells, files.selection))
+    strange = sorted(set(params.runs) - set(true_cells["run"]))
     if strange:
         log.warning("runs without a truth, left out: %s", ", ".join(strange))
-    counts = {run: ad.read_h5ad(path) for run, path in given.items() if run not in strange}
-    lineage_of = read_lineages(files.markers, true_cells)
-    by_run = compare_runs(counts, true_cells, ad.read_h5ad(files.true_counts), labels, lineage_of)
-    rows = []
-    for i, (contrast, sides) in enumerate(snakemake.params.contrasts.items()):
-        fold_changes = true_fold_changes(expected, sides)
-        for branch in branches:
-            about = {"contrast": contrast, "branch": branch, "stated_fdr": snakemake.params.fdr}
-            de = pd.read_parquet(files[f"{branch}_de"][i])
-            rows += [{**about, **row} for row in compare_tests(de, fold_changes)]
-    for table, path in (
-        (by_run, snakemake.output.truth),
-        (order_tests(rows), snakemake.output.de),
-    ):
+    of_run = dict(zip(params.runs, zip(files.counts, files.ambient, strict=True), strict=True))
+    of_run = {run: paths for run, paths in of_run.items() if run not in strange}
+    true_cells, selection = (table[table["run"].isin(of_run)] for table in (true_cells, selection))
+    by_run = compare_runs(
+        {run: ad.read_h5ad(counts) for run, (counts, _) in of_run.items()},
+        selection,
+        {run: json.loads(Path(about).read_text())["ambient"] for run, (_, about) in of_run.items()},
+        true_cells,
+        ad.read_h5ad(files.true_counts),
+        labels,
+        read_lineages(files.markers, true_cells),
+    )
+    fates = count_fates(selection, true_cells)
+    de = {branch: files[f"{branch}_de"] for branch in branches}
+    tests = compare_contrasts(params.contrasts, de, ad.read_h5ad(files.expected), params.fdr)
+    for table, path in zip((by_run, fates, tests), snakemake.output, strict=True):
         log.info("\n%s", table.to_string())
         table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format="%.6g")
 

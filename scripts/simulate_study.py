@@ -264,7 +264,8 @@ def simulate_run(
     Returns
     -------
     cells : pandas.DataFrame
-        A row a barcode: type (index of the cell type; a doublet's first), doublet, damaged.
+        A row a barcode: type (index of the cell type; a doublet's first), second_type (of a
+        doublet, else -1), doublet, damaged, n_ambient (molecules of ambient RNA).
     counts : numpy.ndarray
         Molecules that were sequenced, barcode x gene, ambient RNA among them.
     ambient : float
@@ -294,15 +295,17 @@ def simulate_run(
     # Ambient RNA is the run's own RNA, the same in every droplet.
     soup = counts[:n_cells].sum(axis=0) / counts[:n_cells].sum()
     ambient = settings["ambient"] * settings["umis_per_cell"] * rng.lognormal(0, 0.2)
-    counts = counts[:n_cells] + rng.poisson(ambient * soup, (n_cells, rates.shape[1]))
+    foreign = rng.poisson(ambient * soup, (n_cells, rates.shape[1]))
     cells = pd.DataFrame(
         {
             "type": types[:n_cells],
+            "second_type": np.append(types[n_cells:], np.full(n_cells - n_doublets, -1)),
             "doublet": np.arange(n_cells) < n_doublets,
             "damaged": damaged[:n_cells],
+            "n_ambient": foreign.sum(axis=1),
         }
     )
-    return cells, counts, ambient
+    return cells, counts[:n_cells] + foreign, ambient
 
 
 def simulate_cells(
@@ -331,7 +334,8 @@ def simulate_cells(
     Returns
     -------
     cells : pandas.DataFrame
-        run, barcode, cell, sample, cell_type, lineage, doublet, damaged, n_umis.
+        run, barcode, cell, sample, cell_type, lineage, doublet, second_type (the cell type that
+        shares the droplet; empty where none does), damaged, n_umis, n_ambient (of them).
     counts : scipy.sparse.csr_matrix
         True molecules, cell x gene.
     ambient : dict
@@ -348,6 +352,7 @@ def simulate_cells(
         cells, counts = cells.iloc[order], counts[order]
         barcode = barcodes[rng.choice(barcodes.size, len(cells), replace=False)]
         cell_type = np.array(cell_types)[cells["type"]]
+        second_type = np.array([*cell_types, ""])[cells["second_type"]]  # -1: the last
         tables.append(
             pd.DataFrame(
                 {
@@ -358,8 +363,10 @@ def simulate_cells(
                     "cell_type": cell_type,
                     "lineage": [LINEAGE.get(name, name) for name in cell_type],
                     "doublet": cells["doublet"].to_numpy(),
+                    "second_type": second_type,
                     "damaged": cells["damaged"].to_numpy(),
                     "n_umis": counts.sum(axis=1),
+                    "n_ambient": cells["n_ambient"].to_numpy(),
                 }
             )
         )

@@ -98,6 +98,7 @@ def results(real, files, unmappable, copy_project, snakemake, tmp_path_factory):
     write_study(folder, real, rows)
     counts = [f"results/real/counts/{run}.h5ad" for run in sources]
     targets = ["results/real/read_qc/multiqc.html", *counts]
+    targets.append("results/real/cells/ambient/no_cells.json")
     done = snakemake(folder, "--configfile", "real.yaml", "--cores", "2", "--", *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results" / "real"
@@ -254,6 +255,7 @@ def test_counts_equal_a_direct_call(results, files, index, tmp_path, run, mates,
             assert packed.read() == (direct / table).read_bytes(), table
     matrix = (direct / "Gene/filtered/matrix.mtx").read_text().split("\n", 3)[2].split()
     counts = ad.read_h5ad(results / "counts" / f"{run}.h5ad")
+    counts = counts[counts.obs["given"]]
     barcodes = (direct / "Gene/filtered/barcodes.tsv").read_text().split()
     assert [counts.n_vars, counts.n_obs, counts.X.nnz] == [int(size) for size in matrix]
     assert list(counts.obs_names) == barcodes
@@ -263,9 +265,10 @@ def test_counts_equal_a_direct_call(results, files, index, tmp_path, run, mates,
 
 def test_no_called_cell_is_a_valid_result(results):
     counts = ad.read_h5ad(results / "counts/no_cells.h5ad")
-    assert counts.shape == (0, 691)
-    log = (results / "logs/load_counts/no_cells.log").read_text()
-    assert "WARNING" in log and "no cell was called" in log
+    assert counts.n_vars == 691 and not counts.obs["given"].any()
+    told = json.loads((results / "cells/ambient/no_cells.json").read_text())
+    assert told["calling"]["called"] == 0
+    assert told["ambient"]["share"] is None and told["ambient"]["reason"]
 
 
 def test_read_qc_page(results):

@@ -12,6 +12,8 @@ from compare_truth import (
     compare_runs,
     compare_tests,
     count_called,
+    count_doublets,
+    count_fates,
     label_accuracy,
 )
 from latere.errors import StudyError
@@ -26,6 +28,9 @@ def true_cells(run="r"):
             "cell_type": ["T cell", "T cell", "Blast A", "Blast A", "T cell"],
             "lineage": ["T cell", "T cell", "B cell", "B cell", "T cell"],
             "doublet": [False, False, False, True, False],
+            "second_type": ["", "", "", "T cell", ""],
+            "damaged": [False, False, False, False, True],
+            "n_ambient": [40, 40, 30, 100, 20],
             "n_umis": [1000, 400, 600, 2000, 100],
         }
     )
@@ -47,6 +52,44 @@ def test_no_called_cell_has_no_depth():
     figures = count_called(pd.Index(["X"]), true_cells().set_index("barcode"))
     assert np.isnan(figures["calling_depth"])
     assert figures["single_above_depth"] == 0
+
+
+def test_doublets_are_told_apart_by_their_types():
+    cells = true_cells().set_index("barcode")
+    cells.loc["C", ["doublet", "second_type"]] = True, "Blast A"
+    # E was not judged; X is an empty droplet that is taken for a doublet.
+    marked = pd.Series({"A": True, "B": False, "C": False, "D": True, "E": None, "X": True})
+    assert count_doublets(marked.astype("boolean"), cells) == {
+        "marked_doublets": 3,
+        "heterotypic": 1,
+        "heterotypic_marked": 1,
+        "homotypic": 1,
+        "homotypic_marked": 0,
+    }
+
+
+def test_each_cell_falls_once():
+    """A lost to its first reason, B kept, C not called, D a doublet, E damaged, X empty."""
+    names = [f"r_{barcode}" for barcode in "ABDEX"]
+    reasons = ["low_genes,high_mt", "", "doublet", "high_mt", ""]
+    fates = count_fates(pd.DataFrame({"cell": names, "reasons": reasons}), true_cells())
+    fates = fates.set_index("kind")
+    assert fates["cells"].to_dict() == {
+        "Blast A": 1,
+        "T cell": 2,
+        "every cell type": 3,
+        "damaged cell": 1,
+        "doublet of two types": 1,
+        "doublet of one type": 0,
+        "empty droplet": 1,
+    }
+    assert fates.loc["T cell", "low_genes"] == fates.loc["T cell", "kept"] == 1
+    assert fates.loc["damaged cell", "high_mt"] == fates.loc["empty droplet", "kept"] == 1
+    assert fates.loc["Blast A", "not_called"] == 1
+    assert fates.loc["doublet of two types", "doublet"] == 1
+    assert fates.loc["T cell", "share_lost"] == 0.5
+    assert fates.loc["every cell type", "share_lost"] == pytest.approx(2 / 3)
+    assert np.isnan(fates.loc["doublet of one type", "share_lost"])
 
 
 def genes(log2fc, true_log2fc, significant):
@@ -123,16 +166,27 @@ def test_runs_are_told_apart_and_summed():
         var=pd.DataFrame(index=["G0", "G1", "G2", "G3"]),
     )
     counts = {}
-    for run, rows in (("r1", [0, 1, 2]), ("r2", [5, 6, 7, 8, 9])):
-        called = truth[rows][:, ["G3", "G0", "G1"]].copy()  # G2 is never seen
-        called.obs_names = [name.removeprefix(f"{run}_") for name in called.obs_names]
-        counts[run] = called
+    for run in ("r1", "r2"):
+        # G2 is never seen, and not every barcode is called.
+        counts[run] = truth[(cells["run"] == run).to_numpy()][:, ["G3", "G0", "G1"]].copy()
+        counts[run].obs_names = [name.removeprefix(f"{run}_") for name in counts[run].obs_names]
+    selection = cells.iloc[[0, 1, 2, 5, 6, 7, 8, 9]][["run", "barcode"]]
+    selection["doublet"] = pd.array([False] * 3 + [False] * 3 + [True] * 2, dtype="boolean")
+    ambient = {"r1": {"share": None}, "r2": {"share": 0.05}}
     labels = pd.Series("T cell", index=cells["cell"].to_numpy())
     lineage_of = {"T cell": "T cell"}
-    table = compare_runs(counts, cells, truth, {"deep": labels}, lineage_of).set_index("run")
+    table = compare_runs(
+        counts, selection, ambient, cells, truth, {"deep": labels}, lineage_of
+    ).set_index("run")
     assert table["called_true"].tolist() == [3, 5, 8]
     assert table["true_cells"].tolist() == [5, 5, 10]
     assert np.isnan(table.loc[EVERY_RUN, "calling_depth"])
+    assert table["share_true_called"].tolist() == [0.6, 1, 0.8]
+    assert table.loc["r2", ["doublet_precision", "doublet_recall"]].tolist() == [0.5, 1]
+    assert np.isnan(table.loc["r1", ["doublet_precision", "doublet_recall"]].astype(float)).all()
+    assert table.loc["r1", "ambient_share"] == pytest.approx(110 / 2000)
+    # One run without an answer leaves the study without one.
+    np.testing.assert_allclose(table["ambient_share_estimated"], [np.nan, 0.05, np.nan])
     assert table.loc[EVERY_RUN, "lineage_right_deep"] == pytest.approx(6 / 8)
     observed = matrix[[0, 1, 2]].sum(axis=0)
     seen = np.where([True, True, False, True], observed, 0)

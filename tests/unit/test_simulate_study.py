@@ -148,7 +148,11 @@ def test_cells_and_counts_agree(study):
     assert set(cells.loc[has_blasts, "sample"]) == {"A_1", "B_1"}
     assert (cells.loc[has_blasts, "lineage"] == "B cell").all()
     assert 0 < cells["doublet"].mean() < 0.2
+    assert (cells["doublet"] == (cells["second_type"] != "")).all()
+    assert set(cells["second_type"]) - {""} <= set(cells["cell_type"])
     assert set(counts.uns["ambient"]) == set(RUNS)
+    mean = cells.groupby("run")["n_ambient"].mean()
+    assert mean.to_dict() == pytest.approx(counts.uns["ambient"], rel=0.25)
 
 
 def test_seeds_and_runs_have_streams_of_their_own(study, barcodes):

@@ -1,11 +1,20 @@
 """Molecules as numbers, and what became of each of those that the simulation put into cells."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 
 RUN = "healthy_3"  # the smallest archive
 # How far the reads of a molecule came, in the order of the steps that they take.
 STAGES = ["barcode", "unmapped", "several places", "no gene", "two genes", "collapsed"]
+
+
+def read_called(results, run):
+    """Counts of the called cells of a run."""
+    counts = ad.read_h5ad(results / f"counts/{run}.h5ad")
+    droplets = pd.read_parquet(results / f"cells/droplets/{run}.parquet")
+    assert list(droplets["barcode"]) == list(counts.obs_names)
+    return counts[droplets["called"].to_numpy()].copy()
 
 
 def pack(bases) -> np.ndarray:

@@ -9,11 +9,10 @@ their barcode; 0.01 % because another UMI is one base away. Gained are 0.36 % fr
 
 import gzip
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from molecules import RUN, STAGES, gene_of, one_base_apart, pack, pack_words, trace
+from molecules import RUN, STAGES, gene_of, one_base_apart, pack, pack_words, read_called, trace
 from scipy.io import mmread
 
 from latere.simulation import reverse_complement
@@ -39,7 +38,7 @@ def total(matrix, axis):
 @pytest.fixture(scope="module")
 def matrices(demo, truth):
     """By run: the true molecules, and those that the workflow counted."""
-    return {run: (cells_of(truth, run), ad.read_h5ad(demo / f"counts/{run}.h5ad")) for run in RUNS}
+    return {run: (cells_of(truth, run), read_called(demo, run)) for run in RUNS}
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -170,7 +169,7 @@ def test_the_budget_balances_gene_by_gene(demo, cells, own, budget):
     balance = np.zeros(cells.n_vars, int)
     for sign, genes in ((1, distinct), (-1, gene_of(lost.index)), (1, gene_of(gained.index))):
         balance += sign * np.bincount(genes, minlength=cells.n_vars)
-    counted = ad.read_h5ad(demo / f"counts/{RUN}.h5ad")[:, cells.var_names]
+    counted = read_called(demo, RUN)[:, cells.var_names]
     assert (balance == total(counted, 0)).all()
     # Molecules of a cell and a gene with the same UMI: 1.25 are expected of 4 ** 10 UMIs.
     assert 0 <= cells.X.sum() - len(distinct) <= 5

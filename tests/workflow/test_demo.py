@@ -46,8 +46,9 @@ def test_cells_are_raw_counts_under_unique_names(cells):
     assert (cells.X.data == np.round(cells.X.data)).all() and cells.X.data.min() > 0
     named = cells.obs["run"].astype(str) + "_"
     assert all(name.startswith(run) for name, run in zip(cells.obs_names, named, strict=True))
-    assert {"sample", "disease", "subtype", "n_counts", "n_genes", "percent_mt"} <= set(cells.obs)
-    assert {"gene_name", "tested", "highly_variable"} <= set(cells.var)
+    figures = {"n_counts", "n_genes", "percent_mt", "percent_ribo", "percent_hb", "phase"}
+    assert {"sample", "disease", "subtype", "doublet_score", *figures} <= set(cells.obs)
+    assert {"gene_name", "n_cells", "mean_counts", "tested", "highly_variable"} <= set(cells.var)
     assert 0 < cells.var["highly_variable"].sum() <= cells.var["tested"].sum() < cells.n_vars
 
 
@@ -126,9 +127,42 @@ def test_cells_and_labels_against_the_truth(demo):
     truth = read_tsv(demo / "comparison/truth.tsv").set_index("run")
     assert len(truth) == 9
     assert (truth["share_called_true"] >= 0.98).all()
+    assert (truth["share_true_called"] >= 0.98).all()
     assert (truth["share_above_depth_called"] >= 0.95).all()
     assert (truth["correlation"] >= 0.99).all()
     assert (truth[["lineage_right_deep", "lineage_right_manual"]] >= 0.9).all().all()
+
+
+def test_doublets_and_ambient_rna_against_the_truth(demo):
+    truth = read_tsv(demo / "comparison/truth.tsv").set_index("run")
+    judged = truth[["heterotypic", "homotypic"]].sum(axis=1)
+    assert (judged == truth["called_doublets"]).all()
+    # Two cells of one type look like a large cell of it: no caller finds those by expression.
+    assert truth.loc["every run", "heterotypic_recall"] >= 0.7
+    assert truth.loc["every run", "doublet_precision"] >= 0.8
+    ratio = truth["ambient_share_estimated"] / truth["ambient_share"]
+    assert ratio.between(0.9, 1.1).all()
+
+
+def test_no_type_loses_more_than_one_cell_in_twenty(demo):
+    fates = read_tsv(demo / "comparison/truth_cells.tsv").set_index("kind")
+    types = fates.loc[:"every cell type"]
+    assert len(types) == 8
+    assert (types["share_lost"] <= 0.05).all()
+    assert fates.loc["damaged cell", "share_lost"] >= 0.9
+    assert (fates["cells"] == fates.drop(columns=["cells", "share_lost"]).sum(axis=1)).all()
+    # The waterfall counts the same cells by run.
+    qc = read_tsv(demo / "cells/qc.tsv")
+    every = fates.drop(index="every cell type")
+    assert every["kept"].sum() == qc["kept"].sum()
+    assert every["doublet"].sum() == qc["doublet"].sum()
+
+
+def test_checks_of_a_sound_study(demo):
+    checks = read_tsv(demo / "cells/checks.tsv")
+    assert list(checks) == ["run", "check", "verdict", "figure", "detail"]
+    failed = checks[checks["verdict"] == "FAIL"]
+    assert failed.empty, failed.to_string()
 
 
 def test_false_discoveries_and_power_are_told(demo):

@@ -51,6 +51,11 @@ def test_gse132509(tmp_path, copy_project):
         "fasterq_dump": 12,
         "fastqc": 12,
         "starsolo": 12,
+        "call_cells": 12,
+        "score_cells": 12,
+        "select_cells": 1,
+        "check_runs": 1,
+        "plot_cells": 1,
         "train_scvi": 1,
         "pseudobulk": 5,
         "edger_de": 5,
@@ -67,6 +72,17 @@ def test_gse132509(tmp_path, copy_project):
     asked = re.findall(r"^rule starsolo:(?:\n    .*)*mem_mb=(\d+)", done.stdout, re.M)
     assert len(asked) == 12 and all(40_000 <= int(mem_mb) <= 48_000 for mem_mb in asked)
     assert "<TBD>" not in done.stdout
+
+
+def test_gse132509_from_its_matrices(tmp_path, copy_project, snakemake):
+    """Three files a sample from GEO; no reads, no reference."""
+    config = "config/leukemia-geo/config.yaml"
+    done = snakemake(copy_project(tmp_path), "-n", "--configfile", config)
+    assert done.returncode == 0, done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
+    expected = {"download": 33, "load_counts": 11, "call_cells": 11, "merge_cells": 1, "report": 1}
+    assert {name: int(jobs[name]) for name in expected} == expected
+    assert not {"prefetch", "starsolo", "star_index", "multiqc"} & set(jobs)
 
 
 def test_embedded_study(tmp_path, copy_project, snakemake):

@@ -12,6 +12,7 @@ from itertools import product
 import pytest
 
 CONFIG = "config/demo/config.yaml"
+RUNS = ["A_1", "A_2", "B_1", "B_2", "healthy_1a", "healthy_1b", "healthy_2", "healthy_3"]
 BRANCHES = ["deep", "manual"]
 CONTRASTS = ["leukemia_vs_healthy", "subtype_A_vs_B"]
 END = ["compare_branches", "compare_truth", "report"]
@@ -36,6 +37,15 @@ AFTER_EMBEDDING = [
     *tested(CONTRASTS),
     *END,
 ]
+AFTER_SELECTION = [
+    "check_runs",
+    "merge_cells",
+    "plot_cells",
+    "log_pca",
+    "train_scvi",
+    *AFTER_EMBEDDING,
+]
+AFTER_CALLING = [*each("score_cells", RUNS), "select_cells", *AFTER_SELECTION]
 DEEP = [
     "train_scvi",
     "cluster_cells deep",
@@ -153,12 +163,12 @@ def test_comments_docstrings_and_blank_lines(project, planned):
             "fitted = edger.calcNormFactors(fitted, method='none')",
             [*tested(CONTRASTS, ["manual"]), *END],
         ),
-        # Reached by way of other functions of the module.
+        # Reached by way of other functions and modules: the knee of a run goes to R, too.
         (
-            "edger",
+            "r",
             'ravel(order="F")',
             'ravel(order="C")',
-            [*each("pseudobulk", CONTRASTS), *tested(CONTRASTS), *END],
+            [*each("call_cells", RUNS), *AFTER_CALLING],
         ),
         # A constant, of which pseudobulk makes use.
         (
@@ -217,13 +227,32 @@ def test_a_new_sample(project, planned):
         "starsolo A_3",
         "run_metrics A_3",
         "load_counts A_3",
+        "call_cells A_3",
+        "score_cells A_3",
         "multiqc",
-        "merge_cells",
-        "log_pca",
-        "train_scvi",
-        *AFTER_EMBEDDING,
+        "select_cells",
+        *AFTER_SELECTION,
     ]
     assert planned(project) == Counter(expected)
+
+
+def test_a_limit_of_one_sample(project, planned):
+    """No cell is called or scored anew."""
+    text = "  n_highly_variable: 400\n"
+    sample = "  samples:\n    A_1:\n      max_percent_mt: 10\n"
+    edit(project, CONFIG, text, f"{text}{sample}")
+    assert planned(project) == Counter(["select_cells", *AFTER_SELECTION])
+
+
+def test_what_becomes_of_doublets(project, planned):
+    text = "  n_highly_variable: 400\n"
+    edit(project, CONFIG, text, f"{text}  doublets: keep\n")
+    assert planned(project) == Counter(["select_cells", *AFTER_SELECTION])
+
+
+def test_genes_of_a_phase(project, planned):
+    append(project, "config/gene_sets.tsv", "s_phase\thuman\tTYMS2\t\tnobody\n")
+    assert planned(project) == Counter(AFTER_CALLING)
 
 
 @pytest.mark.parametrize(

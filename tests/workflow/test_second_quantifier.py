@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from molecules import RUN, pack_words, triple
+from molecules import RUN, pack_words, read_called, triple
 from scipy.io import mmread
 
 pytestmark = pytest.mark.tools("kb_python", "STAR", "fasterq-dump", "pysam")
@@ -38,7 +37,7 @@ def kb(demo, dumped, barcode_list, tmp_path_factory):
 @pytest.fixture(scope="module")
 def counts(demo, truth, kb):
     """Cells x genes: what the workflow counted, and kb at the same cells and genes."""
-    ours = ad.read_h5ad(demo / f"counts/{RUN}.h5ad")
+    ours = read_called(demo, RUN)
     table = kb / "counts_unfiltered/cells_x_genes"
     barcodes, genes = (
         pd.Index(Path(f"{table}.{axis}.txt").read_text().split()) for axis in ("barcodes", "genes")
@@ -86,7 +85,7 @@ def test_the_difference_has_its_causes(triples, traced, counts, demo):
     tail, 7 % UMIs in two genes; of 2,548 that only STAR has, 89 % are mended barcodes, 9 % reads
     in the tail.
     """
-    cells = pack_words(ad.read_h5ad(demo / f"counts/{RUN}.h5ad").obs_names)
+    cells = pack_words(read_called(demo, RUN).obs_names)
     theirs = triples[triples["barcode"].isin(cells)].drop_duplicates()
     theirs = triple(*theirs[["barcode", "umi", "gene"]].to_numpy().T)
     ours = traced.loc[traced["found_barcode"].isin(cells), "counted"].unique()
