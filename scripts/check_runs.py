@@ -52,9 +52,9 @@ PROFILE_CELLS, PROFILE_COUNTS, PROFILE_GENES = 20, 200, 100
 # Added before logarithms are taken, to half a run of the median depth.
 PRIOR_COUNTS = 10
 # Coefficients of variation between profiles: 0.4 between people, 0.1 between genetically identical
-# animals, 0.01 between technical replicates (edgeR User's Guide, 2.12). Measured on zhao21 and the
-# demo: 0.2 to 0.5 from a sample to the nearest, 0.1 between two libraries of one sample; on pbmc4k
-# and zhao21 0.04 at most from a random part of a library to the nearest.
+# animals, 0.01 between technical replicates (edgeR User's Guide, on data without replicates). As
+# measured on zhao21 and the demo 0.2 to 0.5 from a sample to the nearest, 0.1 between two libraries
+# of one sample; on pbmc4k and zhao21 0.04 at most from a random part of a library to the nearest.
 ONE_LIBRARY, IDENTICAL_ANIMALS = 0.05, 0.1
 # The noise at which such animals are twice as far apart as it alone would put them.
 CLEAR_NOISE = 2 * IDENTICAL_ANIMALS**2
@@ -62,7 +62,8 @@ PROFILE_NOISE = 0.05
 SWAPPED = 0.75
 OUTLYING, FAR, ENOUGH_SAMPLES = 3, 0.5, 4
 # So many times more frequent is one of XIST and the Y genes where it tells the sex; ambient RNA and
-# doublets of pooled samples blur it. Least molecules to call a sex, and least share of all.
+# doublets of pooled samples blur it. Least molecules to call a sex, and least share of all: the Y
+# genes have 960 of a million in pbmc4k, and XIST none.
 SEX_TIMES, SEX_COUNTS, SEX_SHARE = 5, 10, 20e-6
 SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
@@ -203,8 +204,8 @@ def check_genes(runs: list[Run], how: str):
         )
         if len(runs) > 1:
             detail += (
-                f"; {share:.1%} of them are in more than half of the runs, and so has it "
-                f"{min(has, 1):.1%} of the {len(usual):,} genes of those"
+                f"; {share:.1%} of them are in more than half of the runs, "
+                f"and it has {min(has, 1):.1%} of the {len(usual):,} genes that are"
             )
         mend = ""
         if not len(run.genes) or share < SAME_GENES:
@@ -286,7 +287,7 @@ def check_cells(runs: list[Run], samples: list[str], sides: dict, min_cells: int
         elif run.kept < FEW_CELLS:
             verdict, mend = (
                 WARN,
-                f": fewer than {FEW_CELLS}. See cells/qc.tsv for what they fell to.",
+                f": fewer than {FEW_CELLS}. See the knee plot and cells/qc.tsv.",
             )
         yield row(run.name, "cells", verdict, run.kept, detail + mend)
         if run.called:
@@ -303,10 +304,11 @@ def check_cells(runs: list[Run], samples: list[str], sides: dict, min_cells: int
             )
             mend = ". Look at the scores: cells in transition are called, too." if many else "."
             yield row(run.name, "doublets", WARN if many else PASS, share, detail + mend)
+    of = {sample: [run.name for run in runs if run.sample == sample] for sample in samples}
     kept = {sample: sum(run.kept for run in runs if run.sample == sample) for sample in samples}
     for sample, number in kept.items():
         few = number < min_cells
-        detail = f"{number:,} cells of {sum(run.sample == sample for run in runs)} run(s)"
+        detail = f"{number:,} cells are kept of run {', '.join(of[sample])}"
         mend = f": fewer than {min_cells} (`de.min_cells`), so it is no replicate." if few else "."
         yield row(sample, "cells of the sample", (FAIL if few else PASS), number, detail + mend)
     for contrast, names in sides.items():
