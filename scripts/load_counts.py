@@ -10,6 +10,7 @@ from pathlib import Path
 from latere import matrices
 from latere.errors import StudyError
 from latere.job import start
+from latere.tables import write_counts
 
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
 NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
@@ -658,7 +659,7 @@ def main(snakemake):
     where = f"run {run}, {files[0]}"
     counts, facts = load_counts(files, snakemake.params.layout, where, snakemake.threads)
     tell(facts, where, log)
-    counts.write_h5ad(snakemake.output.counts, compression="lzf")
+    write_counts(snakemake.output.counts, counts)
     Path(snakemake.output.facts).write_text(json.dumps({"run": run} | facts, indent=2) + "\n")
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from latere.droplets import ambient_counts
 from latere.job import start
+from latere.tables import write_counts
 
 # With fewer cells there are no groups to be found among them.
 LEAST_CELLS = 20
@@ -127,9 +128,7 @@ def main(snakemake):
             cells.X, ambient / ambient.sum(), level, groups, snakemake.params.seed
         )
         log.info("%d of %d molecules removed", before - cells.X.sum(), before)
-    ad.AnnData(cells.X, obs=cells.obs[[]], var=cells.var).write_h5ad(
-        snakemake.output[0], compression="lzf"
-    )
+    write_counts(snakemake.output[0], ad.AnnData(cells.X, obs=cells.obs[[]], var=cells.var))
 
 
 if __name__ == "__main__":
