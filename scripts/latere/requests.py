@@ -200,7 +200,7 @@ def load_counts(entries: float) -> Need:
     """308, 588 and 766 MB, 3.0, 5.6 and 7.0 CPU s for 10x folders of 5.5, 16.3 and 23.0 million
     entries (measured).
     """
-    return Need(mem_mb=170 + 26e-6 * entries, cpu_s=2 + 0.25e-6 * entries, kept=5 * entries)
+    return Need(mem_mb=170 + 26e-6 * entries, cpu_s=2 + 0.25e-6 * entries, kept=1.6 * entries)
 
 
 def call_cells(run: Shape) -> Need:
@@ -216,7 +216,7 @@ def remove_ambient(run: Shape) -> Need:
     (measured).
     """
     return Need(
-        mem_mb=390 + 53e-6 * run.entries, cpu_s=5 + 4.1e-6 * run.entries, kept=5 * run.entries
+        mem_mb=390 + 53e-6 * run.entries, cpu_s=5 + 4.1e-6 * run.entries, kept=1.6 * run.entries
     )
 
 
