@@ -19,7 +19,7 @@ from anndata.io import read_elem
 from latere.design import MIN_SAMPLES
 from latere.gene_sets import find_members, read_gene_sets
 from latere.job import start
-from latere.tables import read_parts
+from latere.tables import SAME_GENES, read_parts
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 COLUMNS = ["run", "check", "verdict", "figure", "detail"]
@@ -32,9 +32,9 @@ MOST_LOST = 0.5
 # 10x Genomics states 0.8 % doublets a thousand cells recovered; an alarm needs three times as many,
 # and a fifth of the run, as overloaded runs have their share by design.
 DOUBLETS_A_CELL, MANY_DOUBLETS, TIMES_DOUBLETS = 0.008 / 1000, 0.2, 3
-# Runs that were counted with one annotation share all genes; those that share not even half are not
-# named alike. In between: another release, or genes were filtered run by run.
-SAME_RELEASE, SAME_GENES = 0.98, 0.5
+# Runs that were counted with one annotation share all genes. With fewer than these, down to
+# `SAME_GENES`, it was another release, or genes were filtered run by run.
+SAME_RELEASE = 0.98
 # A few symbols stand for two genes in every annotation.
 MANY_TWICE = 0.01
 # Two cells never agree in the counts of 50 genes or more unless they are one.

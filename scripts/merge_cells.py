@@ -16,13 +16,17 @@ from anndata.io import read_elem, sparse_dataset, write_elem
 
 from latere.errors import StudyError
 from latere.job import start
-from latere.tables import CORRECTED, STORED, counts_of, read_counts, read_parts
+from latere.tables import CORRECTED, SAME_GENES, STORED, counts_of, read_counts, read_parts
 
 MIN_COUNTS_TESTED = 10
 MIN_SAMPLES_TESTED = 2
-# The trend of `seurat_v3` is a local regression; a sample of fewer cells has too few levels of
-# expression for it, and the regression fails.
+# The trend of `seurat_v3` is a local regression. A sample of fewer cells has too few levels of
+# expression for it; where a shallow sample has, too, it is taken over more of its genes: scanpy's
+# share of them first.
 MIN_CELLS_TREND = 100
+SPANS = (0.3, 0.5, 0.8)
+# With fewer different sums of a gene skmisc's regression may end the whole process.
+MIN_LEVELS = 30
 # Below this no neighbourhood, no held-out cells for early stopping: nothing to be learned.
 MIN_CELLS = 20
 # Of the columns of the selection those that tell nothing of a cell that is kept.
@@ -32,7 +36,7 @@ LEFT_OUT = ["cell", "barcode", "reasons", "kept"]
 GROWING = {"chunks": (1 << 16,), "indptr_dtype": np.int64}
 
 
-def join_genes(genes: dict[str, pd.DataFrame], how: str) -> pd.DataFrame:
+def join_genes(genes: dict[str, pd.DataFrame], how: str) -> tuple[pd.DataFrame, np.ndarray]:
     """The genes of a study.
 
     Parameters
@@ -44,13 +48,15 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
+    joined : pandas.DataFrame
         gene_name by gene_id, each as the first run with that gene has it.
+    everywhere : numpy.ndarray
+        Whether all runs have the gene, boolean (n_genes,).
 
     Raises
     ------
     StudyError
-        A run shares no gene with those before it.
+        A run shares hardly a gene with those before it.
     """
     shared = joined = None
     for run, var in genes.items():
@@ -58,11 +64,12 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> pd.DataFrame:
             shared = joined = var[["gene_name"]]
             continue
         known = joined.index.isin(var.index)
-        if not known.any():
+        if known.sum() < SAME_GENES * min(len(var), len(joined)):
+            number = known.sum() or "none"
             raise StudyError(
                 f"run {run}",
-                f"shares none of its {len(var)} genes with the runs before it, "
-                f"such as {', '.join(var.index[:3])}",
+                f"shares {number} of its {len(var)} genes with the runs before it; it has such as "
+                f"{', '.join(var.index[:3])}, they have such as {', '.join(joined.index[:3])}",
                 "Count all runs against one annotation, or name their genes alike.",
             )
         lacks, adds = (~known).sum(), (~var.index.isin(joined.index)).sum()
@@ -75,7 +82,8 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> pd.DataFrame:
     if shared.empty:
         problem = "no gene is in all runs, though each shares some with those before it"
         raise StudyError("the study", problem, "Set `cells.genes` to union, or name genes alike.")
-    return shared if how == "intersection" else joined
+    joined = shared if how == "intersection" else joined
+    return joined, joined.index.isin(shared.index)
 
 
 def read_genes(path: str) -> pd.DataFrame:
@@ -152,13 +160,47 @@ def tested_genes(sums: pd.DataFrame) -> np.ndarray:
     return enough >= min(MIN_SAMPLES_TESTED, len(sums))
 
 
+def rank_genes(counts: sp.csr_matrix, n_top: int) -> np.ndarray | None:
+    """Ranks of the most variable genes among some cells, by scanpy's `seurat_v3`.
+
+    Parameters
+    ----------
+    counts
+        (n_cells, n_genes).
+    n_top
+        Number of genes that get a rank.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (n_genes,), NaN for the others; None where no trend can be fitted.
+    """
+    import scanpy as sc
+
+    levels = np.unique(counts.sum(axis=0)).size
+    for span in SPANS if levels >= MIN_LEVELS else ():
+        try:
+            figures = sc.pp.highly_variable_genes(
+                ad.AnnData(counts),
+                flavor="seurat_v3",
+                n_top_genes=n_top,
+                span=span,
+                inplace=False,
+            )
+            return figures["highly_variable_rank"].to_numpy()
+        except ValueError as error:
+            logging.warning("no trend over a share of %s of the genes: %s", span, error)
+    return None
+
+
 def highly_variable(
     counts: h5py.Group, samples: np.ndarray, tested: np.ndarray, n_top: int
 ) -> np.ndarray:
     """The most variable of the tested genes, the counts of one sample in memory at a time.
 
     Ranked by the samples that have at least 100 cells; by all cells together where none has;
-    all tested genes where there are fewer than 100 cells, or no more genes than asked for. The
+    all tested genes where there are fewer than 100 cells, no more genes than asked for, or no
+    sample with a trend. The
     ranks of samples are joined as scanpy joins them (Seurat's SelectIntegrationFeatures): genes by
     the median of the ranks in the samples where they are among the first, then by their number.
 
@@ -178,21 +220,18 @@ def highly_variable(
     numpy.ndarray
         Boolean, (n_genes,).
     """
-    import scanpy as sc
-
     if tested.sum() <= n_top or len(samples) < MIN_CELLS_TREND:
         return tested
     sizes = pd.Series(samples).value_counts()
     large = sorted(sizes.index[sizes >= MIN_CELLS_TREND])
-    logging.info("%d of %d samples are large enough to rank genes", len(large), len(sizes))
-    ranks = []
-    for rows in [samples == name for name in large] or [np.ones(len(samples), dtype=bool)]:
-        part = ad.AnnData(read_counts(counts, rows, tested))
-        figures = sc.pp.highly_variable_genes(
-            part, flavor="seurat_v3", n_top_genes=n_top, inplace=False
-        )
-        ranks.append(figures["highly_variable_rank"].to_numpy())
-    ranks = pd.DataFrame(np.array(ranks).T)
+    ranks = {}
+    for name in large or ["all cells"]:
+        rows = samples == name if large else np.ones(len(samples), dtype=bool)
+        ranks[name] = rank_genes(read_counts(counts, rows, tested), n_top)
+    ranks = pd.DataFrame({name: of for name, of in ranks.items() if of is not None})
+    logging.info("%d of %d samples rank genes", ranks.shape[1] if large else 0, len(sizes))
+    if ranks.empty:
+        return tested
     table = pd.DataFrame({"rank": ranks.median(axis=1), "samples": ranks.notna().sum(axis=1)})
     table = table.sort_values(["rank", "samples"], ascending=[True, False], na_position="last")
     first = np.flatnonzero(tested)[table.index[:n_top]]
@@ -265,7 +304,8 @@ def merge(path: str, counts: dict, corrected: dict, selection: pd.DataFrame, par
     qc
         As `select_cells` gives it.
     """
-    var = join_genes({run: read_genes(counts[run]) for run in counts}, params.genes)
+    genes = {run: read_genes(counts[run]) for run in counts}
+    var, everywhere = join_genes(genes, params.genes)
     obs = describe_cells(selection, params.samples)
     check_enough(len(obs), np.ones(len(var), dtype=bool), qc)
     ad.AnnData(obs=obs, var=var).write_h5ad(path)
@@ -274,7 +314,8 @@ def merge(path: str, counts: dict, corrected: dict, selection: pd.DataFrame, par
         var["mean_counts"] = sums.sum().to_numpy() / len(obs)
         if corrected:
             sums, _ = append_runs(file, f"layers/{CORRECTED}", corrected, selection, var.index)
-        var["tested"] = tested_genes(sums)
+        # What a run could not count is no count of 0: it would look like a change.
+        var["tested"] = tested_genes(sums) & everywhere
         check_enough(len(obs), var["tested"].to_numpy(), qc)
         chosen = selection["sample"].to_numpy(), var["tested"].to_numpy()
         var["highly_variable"] = highly_variable(counts_of(file), *chosen, params.n_highly_variable)

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import latere.tables
 from latere.errors import StudyError
 from latere.tables import read_cells, read_counts
-from merge_cells import check_enough, highly_variable, join_genes, merge, tested_genes
+from merge_cells import check_enough, highly_variable, join_genes, merge, rank_genes, tested_genes
 
 QC = pd.DataFrame({"run": ["r1"], "called": [3]})
 RUNS = {"r1": "s1", "r2": "s2", "r3": "s1", "r4": "s2"}
@@ -128,12 +128,30 @@ def test_runs_without_a_shared_gene_are_refused():
             join_genes({"r1": one, "r2": other}, how)
 
 
+def test_names_of_two_kinds_that_agree_here_and_there_are_refused():
+    """Genes without a symbol carry their id as a name."""
+    one = pd.DataFrame(index=["ENSG1", "ENSG2", "ENSG3"]).assign(gene_name="x")
+    other = pd.DataFrame(index=["CD3E", "ENSG2", "LYZ"]).assign(gene_name="x")
+    with pytest.raises(StudyError, match="shares 1 of its 3 genes"):
+        join_genes({"r1": one, "r2": other}, "intersection")
+
+
+def test_what_a_run_could_not_count_is_not_tested(study):
+    cells = ad.read_h5ad(study.build("union"))
+    everywhere = np.logical_and.reduce(
+        [cells.var_names.isin(counts.var_names) for counts in study.runs.values()]
+    )
+    assert not everywhere.all() and cells.var["tested"].any()
+    assert not cells.var["tested"][~everywhere].any()
+
+
 def test_genes_that_differ_are_counted(caplog):
     one = pd.DataFrame({"gene_name": ["A", "B"]}, index=["g1", "g2"])
     other = pd.DataFrame({"gene_name": ["b", "C", "D"]}, index=["g2", "g3", "g4"])
-    assert join_genes({"r1": one, "r2": other}, "intersection").index.tolist() == ["g2"]
-    union = join_genes({"r1": one, "r2": other}, "union")
+    assert join_genes({"r1": one, "r2": other}, "intersection")[0].index.tolist() == ["g2"]
+    union, everywhere = join_genes({"r1": one, "r2": other}, "union")
     assert union["gene_name"].to_dict() == {"g1": "A", "g2": "B", "g3": "C", "g4": "D"}
+    assert everywhere.tolist() == [False, True, False, False]
     assert "run r2 lacks 1 genes of the runs before it, and has 2" in caplog.text
 
 
@@ -208,3 +226,17 @@ def test_rows_of_no_entry_are_read(tmp_path, parts):
     with h5py.File(tmp_path / "none.h5ad") as file:
         rows = np.array([True, False, True, True, False])
         assert read_counts(file["X"], rows, np.ones(3, dtype=bool)).shape == (3, 3)
+
+
+def test_a_shallow_sample_ranks_genes_by_a_wider_trend(caplog):
+    """Where many genes of a sample have one mean, the trend of scanpy's span cannot be fitted."""
+    random = np.random.default_rng(0)
+    level = random.gamma(0.3, 1, 2000)
+    counts = sp.csr_matrix(random.poisson(level * random.lognormal(0, 0.4, (120, 1)) * 0.15))
+    ranks = rank_genes(counts.astype(np.int32), 200)
+    assert "no trend over a share of 0.3" in caplog.text
+    assert np.isfinite(ranks).sum() == 200
+
+
+def test_cells_without_any_trend_rank_no_gene():
+    assert rank_genes(sp.csr_matrix(np.ones((120, 50), dtype=np.int32)), 20) is None
