@@ -26,7 +26,9 @@ FEW = 100
 CHUNK = 1 << 22
 MOST = 2**31 - 1
 ENSEMBL = r"^(?P<id>(?:.*_)?(?P<prefix>ENS[A-Z]*G)\d+)(?:\.\d+)?(?P<par>_PAR_Y)?$"
-UNREADABLE = (OSError, EOFError, zlib.error, gzip.BadGzipFile, KeyError, ValueError, OverflowError)
+UNREADABLE = (OSError, EOFError, zlib.error, gzip.BadGzipFile, OverflowError)
+# What libraries raise where a file holds something else than its form promises.
+UNREADABLE += (KeyError, ValueError, TypeError, AttributeError)
 
 
 def read_lines(path: str):
@@ -111,7 +113,8 @@ def read_10x_h5(path: str):
     from scipy.sparse import csr_matrix
 
     with h5py.File(path) as file:
-        groups = [name for name, group in file.items() if "indptr" in group]
+        tables = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
+        groups = [name for name, group in tables.items() if "indptr" in group]
         if len(groups) > 1:
             problem = f"has a matrix of each of {len(groups)} genomes ({', '.join(groups)})"
             raise StudyError(path, problem, "Give the 10x folder of one of them.")
@@ -126,6 +129,11 @@ def read_10x_h5(path: str):
         barcodes = pd.Index(group["barcodes"].asstr()[:])
         parts = tuple(group[name][:] for name in ("data", "indices", "indptr"))
     return csr_matrix(parts, shape=(len(barcodes), len(features))), barcodes, features
+
+
+def read_cells(path: str):
+    """The barcodes that a source calls cells: a list of them, or those of a 10x .h5."""
+    return read_10x_h5(path)[1] if path.endswith(matrices.HDF5) else read_lines(path)[0]
 
 
 def read_h5ad(path: str, layer: str, subset: str):
@@ -201,7 +209,8 @@ def features_of(var):
     import pandas as pd
 
     index = pd.Series(var.index.astype(str), index=var.index)
-    ids = next((var[name].astype(str) for name in ID_COLUMNS if name in var), index)
+    ids = next((var[name].astype("string") for name in ID_COLUMNS if name in var), index)
+    ids = ids.where(ids.notna() & (ids != ""), index).astype(str)
     names = next((var[name].astype("string") for name in NAME_COLUMNS if name in var), index)
     names = names.where(names.notna() & (names != ""), ids).astype(str)
     types = var.get("feature_types", pd.Series(EXPRESSION, index=var.index)).astype(str)
@@ -528,12 +537,14 @@ def read(files: list[str], layer: str, subset: str, threads: int):
     matrices.inspect(tuple(files), layer, subset)
     try:
         if len(files) > 2:
-            cells = read_lines(files[3])[0] if len(files) > 3 else None
-            return "10x folder", read_mtx(files, threads), cells
-        if matrices.form_of(files[0]) == "h5ad":
-            return "h5ad", read_h5ad(files[0], layer, subset), None
-        cells = read_10x_h5(files[1])[1] if len(files) > 1 else None
-        return "10x h5", read_10x_h5(files[0]), cells
+            form, matrix, beside = "10x folder", read_mtx(files[:3], threads), files[3:]
+        elif matrices.form_of(files[0]) == "h5ad":
+            form, matrix, beside = "h5ad", read_h5ad(files[0], layer, subset), []
+        else:
+            form, matrix, beside = "10x h5", read_10x_h5(files[0]), files[1:]
+        # scipy takes the positions of the columns on trust.
+        matrix[0].check_format(full_check=True)
+        return form, matrix, read_cells(beside[0]) if beside else None
     except UNREADABLE as error:
         names = ", ".join(files)
         raise StudyError(names, f"cannot be read ({error})", matrices.DAMAGED) from None

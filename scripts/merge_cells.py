@@ -16,7 +16,15 @@ from anndata.io import read_elem, sparse_dataset, write_elem
 
 from latere.errors import StudyError
 from latere.job import start
-from latere.tables import CORRECTED, SAME_GENES, STORED, counts_of, read_counts, read_parts
+from latere.tables import (
+    CORRECTED,
+    SAME_GENES,
+    STORED,
+    counts_of,
+    read_counts,
+    read_parts,
+    read_tsv,
+)
 
 MIN_COUNTS_TESTED = 10
 MIN_SAMPLES_TESTED = 2
@@ -328,7 +336,7 @@ def main(snakemake):
     given, params = snakemake.input, snakemake.params
     selection = pd.read_parquet(given.selection)
     selection = selection[selection["kept"]].reset_index(drop=True)
-    qc = pd.read_csv(given.qc, sep="\t")
+    qc = read_tsv(given.qc)
     counts = dict(zip(params.runs, given.counts, strict=True))
     corrected = dict(zip(params.runs, given.corrected, strict=False))
     part = f"{snakemake.output[0]}.part"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from latere.job import start
-from latere.tables import REASON_NAMES, REASONS
+from latere.tables import REASON_NAMES, REASONS, read_tsv
 
 BLUE, ORANGE, VERMILION = "#0072B2", "#E69F00", "#D55E00"
 INK, GREY, PALE = "#1c2126", "#8a929b", "#d3d8dd"
@@ -607,14 +607,14 @@ def draw(files, runs: dict[str, str]):
     yield "ambient", plot_ambient({about["run"]: about["ambient"] for about in told})
     columns = ["run", "sample", *FIGURES, "doublet_score"]
     selection = pd.read_parquet(files.selection, columns=columns)
-    limits = pd.read_csv(files.limits, sep="\t", dtype={"sample": str})
+    limits = read_tsv(files.limits)
     yield "quality", plot_quality(selection, limits, list(dict.fromkeys(runs.values())))
     scores = {
         run: selection.loc[selection["run"] == run, "doublet_score"].to_numpy() for run in runs
     }
     facts = [json.loads(Path(path).read_text()) for path in files.doublets]
     yield "doublets", plot_doublets(scores, {about["run"]: about for about in facts})
-    yield "waterfall", plot_waterfall(pd.read_csv(files.qc, sep="\t", dtype={"run": str}))
+    yield "waterfall", plot_waterfall(read_tsv(files.qc))
 
 
 def main(snakemake):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from latere.job import start
-from latere.tables import REASON_NAMES, read_by_cell
+from latere.tables import REASON_NAMES, read_by_cell, read_tsv
 
 BRANCHES = ("deep", "manual")
 # Rows of the truth tables that add up the others (compare_truth.py).
@@ -235,7 +235,7 @@ def read_checks(path) -> dict:
     dict
         numbers (of each verdict), troubles (rows, FAIL first) and passed (rows).
     """
-    checks = read_table(path)
+    checks = read_tsv(path)
     order = checks["verdict"].map(VERDICTS.index).sort_values(kind="stable").index
     rows = [
         {key: "" if value is None else value for key, value in row.items()}
@@ -333,8 +333,8 @@ def collect_cells(files) -> dict:
         describe_call(*(json.loads(Path(path).read_text()) for path in paths))
         for paths in zip(files.facts, files.ambient, files.doublets, strict=True)
     ]
-    qc = read_table(files.qc)
-    limit_table = read_table(files.limits)
+    qc = read_tsv(files.qc)
+    limit_table = read_tsv(files.limits)
     limits, limit_columns = describe_limits(limit_table)
     figures = [Path(path) for path in files.figures]
     selection = pd.read_parquet(files.selection, columns=["sample", "phase", "kept"])
@@ -470,11 +470,6 @@ def records(table: pd.DataFrame) -> list[dict]:
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def read_table(path) -> pd.DataFrame:
-    """A TSV whose only missing value is NA."""
-    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"NA"})
-
-
 def describe_runs(runs: dict, samples: dict) -> tuple[list[dict], list[tuple]]:
     """The sample sheet for the page.
 
@@ -579,12 +574,12 @@ def collect_results(files, params) -> dict:
     history = training["history"]
     genes = zip(params.config["contrasts"], files.genes, strict=True)
     return {
-        "summary": records(read_table(files.summary)),
-        "skipped": records(read_table(files.skipped)),
-        "labels": records(read_table(files.labels))[0],
-        "truth": records(read_table(files.truth)) if files.get("truth") else None,
-        "truth_cells": records(read_table(files.truth_cells)) if files.get("truth_cells") else [],
-        "truth_de": records(read_table(files.truth_de)) if files.get("truth_de") else None,
+        "summary": records(read_tsv(files.summary)),
+        "skipped": records(read_tsv(files.skipped)),
+        "labels": records(read_tsv(files.labels))[0],
+        "truth": records(read_tsv(files.truth)) if files.get("truth") else None,
+        "truth_cells": records(read_tsv(files.truth_cells)) if files.get("truth_cells") else [],
+        "truth_de": records(read_tsv(files.truth_de)) if files.get("truth_de") else None,
         "every_run": EVERY_RUN,
         "pooled": POOLED,
         "n_top": TOP_GENES,

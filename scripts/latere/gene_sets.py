@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from latere.errors import StudyError
 
 COLUMNS = ("gene_set", "species", "gene_name", "gene_id", "source")
@@ -20,7 +17,7 @@ GENE_SETS = (
 ANY_NAME = "*"
 
 
-def read_gene_sets(path: str | Path) -> pd.DataFrame:
+def read_gene_sets(path: str | Path):
     """A table of gene sets.
 
     Parameters
@@ -39,6 +36,8 @@ def read_gene_sets(path: str | Path) -> pd.DataFrame:
     StudyError
         No table, a column is missing, a gene set is unknown, or a row names no gene.
     """
+    import pandas as pd
+
     mend = "Check `cells.gene_sets` in the configuration; config/gene_sets.tsv shows the form."
     try:
         table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
@@ -58,7 +57,7 @@ def read_gene_sets(path: str | Path) -> pd.DataFrame:
     return table[list(COLUMNS)]
 
 
-def find_members(gene_sets: pd.DataFrame, var: pd.DataFrame) -> dict[str, np.ndarray]:
+def find_members(gene_sets, var) -> dict:
     """Which genes of a matrix belong to each set.
 
     A gene belongs to a set if its id or its name stands there, of whatever species: ids tell

@@ -133,6 +133,8 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
     if len(inner) == 1:
         return _in_folder(inner[0], barcodes)
     matrices = sorted(path.name for name in PARTS["matrix"] for path in folder.glob(f"*{name}"))
+    if len(matrices) == 1:
+        return find_files(str(folder / matrices[0]))
     if matrices:
         prefixes = ", ".join(matrices[:5]) + (", ..." if len(matrices) > 5 else "")
         problem = f"holds {len(matrices)} matrices of different prefixes ({prefixes})"
@@ -144,9 +146,17 @@ def _matrix_of(folder: Path, kind: str) -> tuple[str, ...]:
     """The files of the raw or the filtered matrix in an output of STARsolo or CellRanger."""
     for name in (kind, f"{kind}_feature_bc_matrix", f"{kind}_gene_bc_matrices"):
         # CellRanger 2 has a folder of each genome.
-        for inner in (folder / name, *sorted((folder / name).glob("*/"))):
-            if any((inner / matrix).is_file() for matrix in PARTS["matrix"]):
-                return _with_prefix(inner, "")
+        inner = [
+            path
+            for path in (folder / name, *sorted((folder / name).glob("*/")))
+            if any((path / matrix).is_file() for matrix in PARTS["matrix"])
+        ]
+        if len(inner) > 1:
+            genomes = ", ".join(path.name for path in inner)
+            problem = f"has a matrix of each of {len(inner)} genomes ({genomes})"
+            raise StudyError(str(folder / name), problem, "Name the folder of one of them.")
+        if inner:
+            return _with_prefix(inner[0], "")
     for name in (f"{kind}_feature_bc_matrix.h5", f"{kind}_gene_bc_matrices_h5.h5"):
         if (folder / name).is_file():
             return (str(folder / name),)
@@ -206,7 +216,9 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
         What is wrong, and the mend.
     """
     for file in files:
-        if Path(file).is_file() and not Path(file).stat().st_size:
+        # Of no cell there are no barcodes.
+        named = file.endswith(PARTS["barcodes"])
+        if Path(file).is_file() and not Path(file).stat().st_size and not named:
             raise StudyError(file, "is empty (0 bytes)", DAMAGED)
     form = "10x folder" if len(files) > 2 else form_of(files[0])
     for column, value in (("layer", layer), ("subset", subset)):
@@ -398,12 +410,12 @@ def split_rows(row: Mapping[str, str], reserved: Container[str]) -> list[dict[st
     import h5py
     import pandas as pd
 
-    (path,) = find_files(row["matrix"])
+    path, *others = find_files(row["matrix"])
     if URL.match(path):
         raise StudyError(path, "`split` needs a file", "Download it, and name its path.")
     if not Path(path).is_file():
         raise StudyError(path, "does not exist", "Check the path.")
-    if form_of(path) != "h5ad":
+    if others or form_of(path) != "h5ad":
         raise StudyError(path, "`split` needs an .h5ad", "Give a row to each run.")
     split = row["split"]
     columns = {"run": split, "sample": row.get("sample", split)}
@@ -428,9 +440,9 @@ def split_rows(row: Mapping[str, str], reserved: Container[str]) -> list[dict[st
             mend = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
             raise StudyError(path, f"values of '{column}' give no names of their own: {odd}", mend)
     with h5py.File(path) as file:
-        others = [str(name) for name in file["obs"].attrs["column-order"]]
+        told = [str(name) for name in file["obs"].attrs["column-order"]]
     shared = {}
-    for column in others:
+    for column in told:
         name = as_name(column)
         if not name or name in reserved or column in columns.values() or name in row:
             continue

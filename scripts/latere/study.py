@@ -14,6 +14,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from latere import gene_sets
 from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors
@@ -26,6 +27,7 @@ FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3", "fastq_4")
 # Tell where a run comes from; all others describe its sample.
 RUN_COLUMNS = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "spots"}
 RUN_COLUMNS |= {"layer", "subset", "split", "barcodes"}
+MARKER_COLUMNS = ("cell_type", "lineage", "gene_name")
 # Written to the cells by the workflow itself.
 CELL_COLUMNS = ("cell", "barcode", "n_counts", "n_genes", "reasons", "kept")
 CELL_COLUMNS += ("percent_mt", "percent_ribo", "percent_hb", "s_score", "g2m_score", "phase")
@@ -703,6 +705,15 @@ def check_limits(study: Study, source: str, sheet: str) -> list[StudyError]:
                 problem = f"its floor, {rule['floor']}, is above its ceiling, {rule['ceiling']}"
                 mend = "Give a floor that is no greater; null for none."
                 errors.append(StudyError(f"{source}: key '{key}'", problem, mend))
+        limits = study.limits(sample)
+        for figure in ("counts", "genes"):
+            least, most = (limits[f"{side}_{figure}"] for side in ("min", "max"))
+            least = least["floor"] if isinstance(least, Mapping) else least
+            most = most["ceiling"] if isinstance(most, Mapping) else most
+            if None not in (least, most) and least > most:
+                where = f"{source}: key 'cells{'.samples.' * bool(sample)}{sample}'"
+                problem = f"no cell has {least} {figure} at least and {most} at most"
+                errors.append(StudyError(where, problem, "Give limits that leave cells."))
     return errors
 
 
@@ -716,9 +727,12 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
     if Path(config["resources"]).is_file():
         problem = f"'{config['resources']}' is a file"
         errors.append(StudyError(f"{source}: key 'resources'", problem, "Name a folder."))
-    markers = config["annotation"]["markers"]
+    tables = {
+        "annotation.markers": (config["annotation"]["markers"], MARKER_COLUMNS),
+        "cells.gene_sets": (config["cells"]["gene_sets"], gene_sets.COLUMNS),
+    }
     files = fetched(config)
-    for key, path in [*files.items(), ("annotation.markers", markers)]:
+    for key, path in [*files.items(), *((key, path) for key, (path, _) in tables.items())]:
         where = f"{source}: key '{key}'"
         if key in files and (URL.match(path) or (made and path.startswith(made))):
             continue
@@ -736,7 +750,10 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
             read_published(config["published_cells"], {"run": study.runs, "sample": study.samples})
         except StudyError as error:
             errors.append(error)
-    return errors or check_markers(markers)
+    examples = {key: f"config/{key.rpartition('.')[2]}.tsv" for key in tables}
+    return errors or [
+        error for key, table in tables.items() for error in check_columns(*table, examples[key])
+    ]
 
 
 def fetched(config: Mapping) -> dict[str, str]:
@@ -754,24 +771,28 @@ def url_name(url: str) -> str:
     return "/".join(filter(None, [folder, query, name]))
 
 
-def check_markers(path: str) -> list[StudyError]:
-    """Problems of the columns of a marker table.
+def check_columns(path: str, columns: tuple[str, ...], example: str) -> list[StudyError]:
+    """Columns that a table of the configuration lacks.
 
     Parameters
     ----------
     path
         The table; it must exist.
+    columns
+        What it must have.
+    example
+        A table of the kind.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         return [StudyError(path, f"cannot be read as text ({error})", "Save it as a TSV.")]
     header = next((line for line in lines if line and not line.startswith("#")), "").split("\t")
-    missing = [name for name in ("cell_type", "lineage", "gene_name") if name not in header]
+    missing = [name for name in columns if name not in header]
     if not missing:
         return []
-    mend = "Give a TSV with cell_type, lineage and gene_name, as config/markers.tsv."
-    return [StudyError(path, f"the marker table has no column '{missing[0]}'", mend)]
+    mend = f"Give a TSV with {', '.join(columns)}, as {example}."
+    return [StudyError(path, f"the table has no column '{missing[0]}'", mend)]
 
 
 def _raise(errors) -> None:

@@ -76,6 +76,23 @@ def embedding_table(cells: Sequence[str], values: np.ndarray) -> pd.DataFrame:
     return table
 
 
+def read_tsv(path: str | Path) -> pd.DataFrame:
+    """A table of ours: the only missing value is NA, and names stay text.
+
+    Parameters
+    ----------
+    path
+        The TSV.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As it was written, though a run is named 01 and a sample NA.
+    """
+    names = {"run": str, "sample": str}
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"NA"}, converters=names)
+
+
 def read_by_cell(path: str | Path, cells: Sequence[str]) -> pd.DataFrame:
     """A table keyed by cell, in the order of the given cells.
 

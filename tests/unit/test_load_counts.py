@@ -461,3 +461,38 @@ def test_no_cell_called_and_no_molecule(write_10x, tmp_path, job):
     assert counts.shape == (0, 4)
     assert facts["barcodes"]["kind"] == "raw" and facts["barcodes"]["number"] == 3
     assert Path(tmp_path / "out.json").read_text().endswith("\n")
+
+
+@pytest.mark.parametrize("raw", ["folder", "h5"])
+def test_raw_and_filtered_of_two_forms(write_10x, write_h5, tmp_path, raw):
+    """Many keep one of CellRanger's two forms of each."""
+    kinds = ["raw_feature_bc_matrix", "filtered_feature_bc_matrix"]
+    of_folder, of_h5 = kinds if raw == "folder" else kinds[::-1]
+    write_10x(f"outs/{of_folder}", barcodes=[f"{code}-1" for code in BARCODES])
+    write_h5().rename(tmp_path / f"outs/{of_h5}.h5")
+    counts, facts = load(tmp_path / "outs")
+    assert facts["barcodes"]["kind"] == "both" and counts.obs["given"].all()
+    np.testing.assert_array_equal(counts.X.toarray(), COUNTS)
+
+
+def test_positions_beyond_the_genes_are_refused(write_h5):
+    path = write_h5()
+    with h5py.File(path, "a") as file:
+        file["matrix/indices"][0] = 5000
+    with pytest.raises(StudyError, match="cannot be read"):
+        load(path)
+
+
+def test_other_things_beside_the_matrix_are_passed_by(write_h5):
+    path = write_h5()
+    with h5py.File(path, "a") as file:
+        file["version"] = 3
+    check(load(path)[0])
+
+
+def test_genes_without_an_id_keep_the_name_of_the_index():
+    """Nothing joins `nan` of one run with `nan` of another."""
+    ids = [IDS[0], None, "", IDS[3]]
+    var = pd.DataFrame({"ensembl_id": ids}, index=["AAA", "BBB", "CCC", "MT-C"])
+    features = load_counts.features_of(var)
+    assert features["id"].tolist() == [IDS[0], "BBB", "CCC", IDS[3]]

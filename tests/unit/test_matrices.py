@@ -273,3 +273,29 @@ def test_a_column_is_read_by_itself(write, monkeypatch):
     for value in ("p1", "p2", "p1"):
         matrices.rows_of(path, f"donor={value}")
     assert seen == ["/obs/donor"]
+
+
+def test_one_matrix_of_a_prefix_in_a_folder_is_taken(touch):
+    folder = touch(*three("geo/GSM1_S1."))
+    assert names(find_files(f"{folder}/geo"), folder) == three("geo/GSM1_S1.")
+
+
+def test_two_genomes_are_not_one_matrix(touch):
+    files = [three(f"outs/raw_gene_bc_matrices/{name}/", "", "genes") for name in ("hg19", "mm10")]
+    with pytest.raises(StudyError, match=r"each of 2 genomes \(hg19, mm10\)"):
+        find_files(f"{touch(*files[0], *files[1])}/outs")
+
+
+def test_no_barcode_is_no_fault(touch):
+    folder = touch(*three("a/"))
+    for file in three("a/"):
+        (folder / file).write_bytes((folder / file).read_bytes() or b"x")
+    (folder / three("a/")[1]).write_bytes(b"")
+    (folder / three("a/")[0]).write_bytes(b"%%MatrixMarket matrix coordinate integer general\n")
+    inspect(find_files(f"{folder}/a"), "", "")
+
+
+def test_split_of_a_folder_is_refused(touch):
+    folder = touch(*three("a/"))
+    with pytest.raises(StudyError, match="`split` needs an .h5ad"):
+        split_rows({"matrix": f"{folder}/a", "split": "donor"}, set())

@@ -204,7 +204,7 @@ def test_a_setting_of_the_model(project, planned, setting):
 def test_a_new_contrast(project, planned):
     new = "  A_vs_healthy:\n    column: subtype\n    case: A\n    control: healthy\n"
     edit(project, CONFIG, "\ncontrasts:\n", f"\ncontrasts:\n{new}")
-    expected = ["pseudobulk A_vs_healthy", *tested(["A_vs_healthy"]), *END]
+    expected = ["check_runs", "pseudobulk A_vs_healthy", *tested(["A_vs_healthy"]), *END]
     assert planned(project) == Counter(expected)
 
 
