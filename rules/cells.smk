@@ -96,6 +96,7 @@ rule check_runs:
     input:
         counts=expand("<results>/counts/{run}.h5ad", run=RUNS),
         facts=expand("<results>/counts/{run}.json", run=RUNS),
+        ambient=expand("<results>/cells/ambient/{run}.json", run=RUNS),
         selection="<results>/cells/selection.parquet",
         gene_sets=config["cells"]["gene_sets"],
     output:
@@ -114,6 +115,7 @@ rule check_runs:
         sides={contrast: STUDY.sides(contrast) for contrast in CONTRASTS},
         genes=config["cells"]["genes"],
         min_cells=config["de"]["min_cells"],
+        remove_ambient=config["cells"]["remove_ambient"],
     script:
         "../scripts/check_runs.py"
 

@@ -84,10 +84,14 @@ class Run:
         Cells; of the doublets None where none could be called.
     halves
         Counts of its kept cells, split in two at random, (2, n_genes).
+    has_mitochondria
+        Whether it has a mitochondrial gene.
     sex_counts
         Molecules of the female and of the male genes; empty if it lacks either.
     barcodes
         By called cell: barcode, n_counts, n_genes and `key`, which tells its counts.
+    ambient
+        As `call_cells` tells it.
     """
 
     name: str
@@ -98,8 +102,10 @@ class Run:
     kept: int = 0
     doublets: int | None = None
     halves: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+    has_mitochondria: bool = True
     sex_counts: tuple[int, ...] = ()
     barcodes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ambient: dict = field(default_factory=dict)
 
 
 def row(run: str, check: str, verdict: str, figure: float, detail: str) -> dict:
@@ -108,7 +114,13 @@ def row(run: str, check: str, verdict: str, figure: float, detail: str) -> dict:
 
 
 def read_run(
-    name: str, sample: str, path: str, facts: dict, cells: pd.DataFrame, gene_sets: pd.DataFrame
+    name: str,
+    sample: str,
+    path: str,
+    facts: dict,
+    ambient: dict,
+    cells: pd.DataFrame,
+    gene_sets: pd.DataFrame,
 ) -> Run:
     """What the checks need of a run, its counts read in parts.
 
@@ -148,10 +160,12 @@ def read_run(
         kept=int(kept.sum()),
         doublets=None if doublets.isna().all() else int(doublets.sum()),
         halves=halves,
+        has_mitochondria=bool(members["mitochondrial"].any()),
         sex_counts=tuple(int(sums[sex].sum()) for sex in sexes if sex.any()),
         barcodes=cells[["barcode", "n_counts", "n_genes"]].assign(
             key=np.concatenate([*keys, np.zeros(0, dtype=np.int64)])
         ),
+        ambient=ambient,
     )
 
 
@@ -342,6 +356,37 @@ def find_sex(female: int, male: int, molecules: int) -> str:
     if female > SEX_TIMES * male:
         return "female"
     return "male" if male > SEX_TIMES * female else "both"
+
+
+def check_mitochondria(runs: list[Run]):
+    """Whether the limit on mitochondrial counts can hold."""
+    for run in runs:
+        if run.called and not run.has_mitochondria:
+            detail = (
+                "it has no mitochondrial gene, or none by the names of `cells.gene_sets`, so "
+                "`max_percent_mt` removes none of its cells. Give the matrix with all genes, or "
+                "add their names."
+            )
+            yield row(run.name, "mitochondrial genes", WARN, 0, detail)
+
+
+def check_ambient(runs: list[Run]):
+    """Whether ambient RNA was taken out of all runs alike, where the configuration asks for it."""
+    left = [run.name for run in runs if run.ambient["share"] is None]
+    for run in runs:
+        share = run.ambient["share"]
+        if share is None:
+            detail = f"Nothing was taken out. {run.ambient['reason']}"
+            yield row(run.name, "ambient RNA", WARN, np.nan, detail)
+        else:
+            yield row(run.name, "ambient RNA", PASS, share, f"{share:.1%} was taken out.")
+    if 0 < len(left) < len(runs):
+        detail = (
+            f"It was taken out of {len(runs) - len(left)} runs, and not of {', '.join(left)}: what "
+            "differs between them may be that. Give all runs raw, or set `cells.remove_ambient` "
+            "to false."
+        )
+        yield row(STUDY, "ambient RNA", FAIL, len(left), detail)
 
 
 def check_sex(runs: list[Run], samples: dict[str, dict]):
@@ -580,7 +625,9 @@ def check_profiles(runs: list[Run]):
             yield row(run, "outlier", WARN if far else PASS, least[at], detail + mend)
 
 
-def check_runs(runs: list[Run], samples: dict, sides: dict, how: str, min_cells: int):
+def check_runs(
+    runs: list[Run], samples: dict, sides: dict, how: str, min_cells: int, remove_ambient: bool
+):
     """All checks.
 
     Parameters
@@ -593,6 +640,8 @@ def check_runs(runs: list[Run], samples: dict, sides: dict, how: str, min_cells:
         `intersection` or `union`.
     min_cells
         Cells that a sample must have to count in a test.
+    remove_ambient
+        Whether ambient RNA is taken out.
 
     Returns
     -------
@@ -603,7 +652,9 @@ def check_runs(runs: list[Run], samples: dict, sides: dict, how: str, min_cells:
         *check_barcodes(runs),
         *check_genes(runs, how),
         *check_species(runs),
+        *check_mitochondria(runs),
         *check_cells(runs, list(samples), sides, min_cells),
+        *(check_ambient(runs) if remove_ambient else []),
         *check_sex(runs, samples),
         *check_duplicates(runs),
         *check_profiles(runs),
@@ -618,13 +669,13 @@ def main(snakemake):
     by_run = {run: cells.reset_index(drop=True) for run, cells in selection.groupby("run")}
     gene_sets = read_gene_sets(given.gene_sets)
     runs = []
-    for (run, sample), path, facts in zip(
-        params.runs.items(), given.counts, given.facts, strict=True
-    ):
+    files = zip(given.counts, given.facts, given.ambient, strict=True)
+    for (run, sample), (path, *told) in zip(params.runs.items(), files, strict=True):
+        facts, droplets = (json.loads(Path(file).read_text()) for file in told)
         cells = by_run.get(run, selection[:0])
-        facts = json.loads(Path(facts).read_text())
-        runs.append(read_run(run, sample, path, facts, cells, gene_sets))
-    table = check_runs(runs, params.samples, params.sides, params.genes, params.min_cells)
+        runs.append(read_run(run, sample, path, facts, droplets["ambient"], cells, gene_sets))
+    about = params.sides, params.genes, params.min_cells, params.remove_ambient
+    table = check_runs(runs, params.samples, *about)
     log.info("%s", table["verdict"].value_counts().to_dict())
     for found in table[table["verdict"] != PASS].to_dict("records"):
         log.warning("%(verdict)s %(run)s, %(check)s: %(detail)s", found)

@@ -346,6 +346,7 @@ def collect_cells(files) -> dict:
         "called_by": {
             name: sum(row["method"] == words for row in told) for name, words in METHODS.items()
         },
+        "corrected": sum(row["ambient"] is not None for row in told),
         "doublet_method": methods[0],
         "qc": records(qc),
         "reasons": [(key, name, "count") for key, name in REASON_NAMES.items() if qc[key].any()],

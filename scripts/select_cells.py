@@ -45,7 +45,7 @@ def find_limit(name: str, rule: float | dict | None, values: np.ndarray) -> dict
     -------
     dict
         limit; value (NaN for none); median of the cells; mad, of log1p for counts and genes;
-        set_by: deviations, floor, ceiling, fixed or none.
+        set_by: deviations, floor, ceiling, fixed, none, or unknown where no cell has the figure.
     """
     logs = FIGURES[name][0] in LOG_FIGURES
     values = np.asarray(values, dtype=float)
@@ -54,13 +54,15 @@ def find_limit(name: str, rule: float | dict | None, values: np.ndarray) -> dict
     median = np.median(scaled) if len(values) else np.nan
     mad = np.median(np.abs(scaled - median)) if len(values) else np.nan
     told = {"limit": name, "median": np.expm1(median) if logs else median, "mad": mad}
+    if not len(values):
+        return told | {"value": np.nan, "set_by": "unknown"}
     if not isinstance(rule, dict):
         known = rule is not None
         return told | {"value": rule if known else np.nan, "set_by": "fixed" if known else "none"}
     deviations, floor, ceiling = rule["deviations"], rule["floor"], rule["ceiling"]
     side = -1 if name.startswith("min") else 1
     value, set_by = side * np.inf, "none"
-    if deviations is not None and len(values):
+    if deviations is not None:
         value, set_by = median + side * deviations * MAD_SCALE * mad, "deviations"
         value = np.expm1(value) if logs else value
     if floor is not None and value < floor:

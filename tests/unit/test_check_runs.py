@@ -17,7 +17,7 @@ from load_counts import gene_table
 # 500 genes; XIST and three genes of the Y chromosome come last. Two cell types.
 N_GENES, N_CELLS, DEPTH = 500, 240, 2500
 SEX_GENES = ["XIST", "RPS4Y1", "DDX3Y", "UTY"]
-NAMES = [f"GENE{number}" for number in range(N_GENES - len(SEX_GENES))] + SEX_GENES
+NAMES = ["MT-CO1", *(f"GENE{number}" for number in range(1, N_GENES - len(SEX_GENES))), *SEX_GENES]
 IDS = [f"ENSG{number:011d}" for number in range(N_GENES)]
 DONORS = {"h1": "female", "h2": "male", "h3": "F", "l1": "m", "l2": "female", "l3": "male"}
 SHEET = {name: {"sex": sex, "disease": name[0]} for name, sex in DONORS.items()}
@@ -79,7 +79,7 @@ class Donors:
                 "kept": np.ones(len(barcodes), bool) if kept is None else kept,
             }
         )
-        return read_run(name, sample, str(path), facts, called, self.gene_sets)
+        return read_run(name, sample, str(path), facts, {"share": 0.03}, called, self.gene_sets)
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,11 @@ def sound(donors) -> dict[str, Run]:
     }
 
 
-def check(runs: dict[str, Run], sheet=SHEET, how="intersection", min_cells=10) -> pd.DataFrame:
-    table = check_runs.check_runs(list(runs.values()), sheet, SIDES, how, min_cells)
+def check(
+    runs: dict[str, Run], sheet=SHEET, how="intersection", min_cells=10, remove_ambient=True
+) -> pd.DataFrame:
+    about = SIDES, how, min_cells, remove_ambient
+    table = check_runs.check_runs(list(runs.values()), sheet, *about)
     assert list(table) == ["run", "check", "verdict", "figure", "detail"]
     assert not table.duplicated(["run", "check", "detail"]).any()
     assert table["detail"].str.endswith(".").all()
@@ -310,3 +313,16 @@ def test_one_run(sound):
     assert not {"duplicate", "replicate", "sample of the run", "outlier"} & set(table["check"])
     table = check({"h1": sound["h1"], "h1_b": sound["h1_b"]})
     assert "duplicate" in set(table["check"]) and "replicate" not in set(table["check"])
+
+
+def test_ambient_rna_that_was_taken_out_of_some_runs(sound):
+    left = {"share": None, "reason": "There are 0 empty droplets."}
+    runs = sound | {"h1": replace(sound["h1"], ambient=left)}
+    found = troubles(check(runs))
+    assert found[("h1", "ambient RNA")] == "WARN" and found[("study", "ambient RNA")] == "FAIL"
+    assert troubles(check(runs, remove_ambient=False)) == troubles(check(sound))
+
+
+def test_a_limit_that_can_not_hold(sound):
+    runs = sound | {"h1": replace(sound["h1"], has_mitochondria=False)}
+    assert troubles(check(runs))[("h1", "mitochondrial genes")] == "WARN"

@@ -59,10 +59,9 @@ def test_floor_ceiling_and_number(name, rule, value, set_by):
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
-def test_without_figures_the_floor_stands(values):
-    limit = find_limit("min_genes", MOVING | {"floor": 200}, np.array(values))
-    assert (limit["value"], limit["set_by"]) == (200, "floor")
-    assert np.isnan(limit["median"])
+def test_without_figures_there_is_no_limit(values):
+    limit = find_limit("max_percent_mt", MOVING | {"ceiling": 20}, np.array(values))
+    assert np.isnan([limit["value"], limit["median"]]).all() and limit["set_by"] == "unknown"
 
 
 def test_reasons_and_waterfall(scores):
