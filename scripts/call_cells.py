@@ -94,7 +94,7 @@ def call_cells(counts, given: np.ndarray | None, kind: str, settings: dict, seed
     if method == "given":
         called = given
     elif method == "all":
-        called = np.ones(n_counts.size, dtype=bool)
+        called = n_counts > 0
     elif method == "threshold" or not (n_counts > lower).any():
         called = n_counts > lower
     else:

@@ -15,6 +15,10 @@ from latere.tables import write_counts
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
 NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
 EXPRESSION = "Gene Expression"
+# The types of features that CellRanger knows; a column with none of them tells something else, as
+# the biotype of genes.
+FEATURE_TYPES = {EXPRESSION, "Antibody Capture", "CRISPR Guide Capture", "Multiplexing Capture"}
+FEATURE_TYPES |= {"Antigen Capture", "Custom", "Peaks"}
 SUFFIX = "-1"
 # Droplets with this many molecules or fewer are taken for empty (default of EmptyDrops).
 EMPTY = 100
@@ -92,7 +96,7 @@ def read_mtx(files: list[str], threads: int):
         {
             "id": table[0],
             "name": table.get(1, table[0]),
-            "type": table.get(2, EXPRESSION),
+            "type": types_of(table.get(2, table[0])),
         }
     )
     return matrix.T.tocsr(), pd.Index(barcodes), features
@@ -124,8 +128,8 @@ def read_10x_h5(path: str):
         features = pd.DataFrame(
             {key: table[name].asstr()[:] for key, name in zip(("id", "name"), names, strict=True)}
         )
-        typed = "feature_type" in table
-        features["type"] = table["feature_type"].asstr()[:] if typed else EXPRESSION
+        column = "feature_type" if "feature_type" in table else names[0]
+        features["type"] = types_of(pd.Series(table[column].asstr()[:]))
         barcodes = pd.Index(group["barcodes"].asstr()[:])
         parts = tuple(group[name][:] for name in ("data", "indices", "indptr"))
     return csr_matrix(parts, shape=(len(barcodes), len(features))), barcodes, features
@@ -193,6 +197,11 @@ def read_values(matrix, rows):
     return csr_matrix(hstack(blocks, "csc") if by_column else vstack(blocks, "csr"))
 
 
+def types_of(column):
+    """Types of features; all are genes where a column knows no type of CellRanger's."""
+    return column if column.isin(FEATURE_TYPES).any() else column.map(lambda _: EXPRESSION)
+
+
 def features_of(var):
     """Ids, names and types of the genes of an .h5ad, in any of the usual layouts.
 
@@ -213,9 +222,7 @@ def features_of(var):
     ids = ids.where(ids.notna() & (ids != ""), index).astype(str)
     names = next((var[name].astype("string") for name in NAME_COLUMNS if name in var), index)
     names = names.where(names.notna() & (names != ""), ids).astype(str)
-    types = var.get("feature_types", pd.Series(EXPRESSION, index=var.index)).astype(str)
-    # What a column of this name holds elsewhere is no kind of feature.
-    types = types if (types == EXPRESSION).any() else EXPRESSION
+    types = types_of(var.get("feature_types", index).astype(str))
     features = pd.DataFrame({"id": ids, "name": names, "type": types})
     return features.reset_index(drop=True).astype(object)
 

@@ -317,6 +317,8 @@ def find_doublets(counts, variable: np.ndarray, seed: int) -> tuple[pd.DataFrame
         "reason": "",
     }
     table = pd.DataFrame(index=counts.obs_names)
+    empty = pd.Series(pd.NA, table.index, dtype="boolean")
+    unanswered = table.assign(doublet_score=np.nan, doublet=empty)
     genes = int(variable.sum())
     dimensions = min(MAX_DIMENSIONS, counts.n_obs // CELLS_PER_DIMENSION, genes - 1)
     if counts.n_obs < MIN_CELLS or dimensions < 2:
@@ -325,9 +327,12 @@ def find_doublets(counts, variable: np.ndarray, seed: int) -> tuple[pd.DataFrame
             f"at least {MIN_CELLS} cells and 3 genes are needed"
         )
         logging.warning("no doublet scores: %s", facts["reason"])
-        empty = pd.Series(pd.NA, table.index, dtype="boolean")
-        return table.assign(doublet_score=np.nan, doublet=empty), facts
+        return unanswered, facts
     observed, simulated = score_doublets(counts[:, variable].copy(), dimensions, seed)
+    if not np.ptp(simulated):
+        facts["reason"] = "all simulated doublets have one score: the cells cannot be told apart"
+        logging.warning("no doublet scores: %s", facts["reason"])
+        return unanswered, facts
     calls, told = call_doublets(observed, simulated)
     numbers, edges = np.histogram(simulated, bins=np.linspace(0, simulated.max(), 51))
     facts |= told | {

@@ -496,3 +496,12 @@ def test_genes_without_an_id_keep_the_name_of_the_index():
     var = pd.DataFrame({"ensembl_id": ids}, index=["AAA", "BBB", "CCC", "MT-C"])
     features = load_counts.features_of(var)
     assert features["id"].tolist() == [IDS[0], "BBB", "CCC", IDS[3]]
+
+
+def test_a_column_of_biotypes_is_no_type_of_feature(write_10x):
+    check(load(write_10x("biotypes", types="protein_coding"))[0])
+
+
+def test_antibodies_alone_are_no_genes():
+    var = pd.DataFrame({"feature_types": "Antibody Capture"}, index=IDS)
+    assert (load_counts.features_of(var)["type"] == "Antibody Capture").all()
