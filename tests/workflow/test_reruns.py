@@ -170,12 +170,12 @@ def test_comments_docstrings_and_blank_lines(project, planned):
             'ravel(order="C")',
             [*each("call_cells", RUNS), *AFTER_CALLING],
         ),
-        # A constant, of which pseudobulk makes use.
+        # A constant, of which pseudobulk and check_runs make use.
         (
             "design",
             "MIN_SAMPLES = 2",
             "MIN_SAMPLES = 1",
-            [*each("pseudobulk", CONTRASTS), *tested(CONTRASTS), *END],
+            ["check_runs", *each("pseudobulk", CONTRASTS), *tested(CONTRASTS), *END],
         ),
         # Reached by no job, only as the DAG is built.
         (
