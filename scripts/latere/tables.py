@@ -131,11 +131,8 @@ def write_counts(path: str | Path, counts) -> None:
     counts
         AnnData.
     """
-    import h5py
-    from anndata.io import write_elem
-
-    with h5py.File(path, "w") as file:
-        write_elem(file, "/", counts, dataset_kwargs=STORED)
+    # Not by `write_elem`, whose file has an empty `raw` that anndata can't read in parts.
+    counts.write_h5ad(path, compression="gzip", compression_opts=STORED["compression_opts"])
 
 
 def counts_of(file):

@@ -19,6 +19,7 @@ from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, random_array
 import load_counts
 from latere.errors import StudyError
 from latere.matrices import find_files
+from latere.tables import write_counts
 
 COUNTS = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [1, 1, 1, 7]], dtype=np.float32)
 INTEGERS = COUNTS.astype(np.int32)
@@ -505,3 +506,9 @@ def test_a_column_of_biotypes_is_no_type_of_feature(write_10x):
 def test_antibodies_alone_are_no_genes():
     var = pd.DataFrame({"feature_types": "Antibody Capture"}, index=IDS)
     assert (load_counts.features_of(var)["type"] == "Antibody Capture").all()
+
+
+def test_counts_are_read_in_parts_as_they_are_written(write_10x, tmp_path):
+    write_counts(tmp_path / "r1.h5ad", load(write_10x("r1"))[0])
+    part = ad.read_h5ad(tmp_path / "r1.h5ad", backed="r")[1:].to_memory()
+    np.testing.assert_array_equal(part.X.toarray(), COUNTS[1:])
