@@ -1,6 +1,6 @@
 """Hold each run against the sheet and the other runs: PASS, WARN or FAIL, with figure and mend.
 
-A check that can't answer (no column `sex`, one run, too few counts) gives no row; the log says why.
+A check that can't answer (no column of the sex, one run, too few counts) gives no row; the log says why.
 Nothing stops here: what is no count at all was refused before, and the report shows the table.
 """
 
@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from anndata.io import read_elem
 
 from latere.design import MIN_SAMPLES
+from latere.droplets import expected_doublets
 from latere.gene_sets import find_members, read_gene_sets
 from latere.job import start
 from latere.tables import SAME_GENES, read_parts
@@ -29,9 +30,12 @@ STUDY = "study"
 FEW_CELLS = 50
 # Limits are made to take a tail off; where most cells are one, the limits or the run are wrong.
 MOST_LOST = 0.5
-# 10x Genomics states 0.8 % doublets a thousand cells recovered; an alarm needs three times as many,
-# and a fifth of the run, as overloaded runs have their share by design.
-DOUBLETS_A_CELL, MANY_DOUBLETS, TIMES_DOUBLETS = 0.008 / 1000, 0.2, 3
+# Sums of cells vary by tenths of their mean (0.4 in pbmc4k); where they were scaled to one sum, by
+# what rounding leaves.
+SAME_SUM = 0.01
+# An alarm needs three times the expected doublets, and a fifth of the run, as overloaded runs have
+# their share by design.
+MANY_DOUBLETS, TIMES_DOUBLETS = 0.2, 3
 # Runs that were counted with one annotation share all genes. With fewer than these, down to
 # `SAME_GENES`, it was another release, or genes were filtered run by run.
 SAME_RELEASE = 0.98
@@ -45,6 +49,9 @@ IDENTICAL = 0.01
 FEWEST_BARCODES = 384 * 384
 BARCODE = r"([ACGT]{12,})"
 SOME_SHARED, MOST_SHARED = 0.1, 0.5
+# With fewer shared barcodes a correlation of their depths may be chance: by 20 it is above
+# `SAME_DEPTH` in 1 % of samples without any.
+ENOUGH_SHARED = 20
 # Plates reuse barcodes, but only in one library has a barcode the same depth twice.
 SAME_DEPTH = 0.5
 # Least cells, counts of a gene and such genes of which a run's profile is compared.
@@ -169,25 +176,38 @@ def read_run(
     )
 
 
+def check_counts(run: Run) -> dict:
+    """Whether whole numbers may be something else than counts of molecules."""
+    about, largest = run.facts["counts"], run.facts["largest_count"]
+    depth_cv, barcodes = run.facts["depth_cv"], run.facts["barcodes"]["with_counts"]
+    integers = np.issubdtype(np.dtype(about["stored_as"]), np.integer)
+    stored = f"stored as {about['stored_as']}{'' if integers else ', read as whole numbers'}"
+    stored = f"layer {about['layer']}, {stored}" if about["layer"] else stored
+    detail = f"Whole numbers, none negative, the largest {largest:,} ({stored})"
+    mend = ""
+    if barcodes >= FEW_CELLS and depth_cv < SAME_SUM:
+        mend = (
+            f", but the sums of {barcodes:,} barcodes vary by {depth_cv:.2%} only: they look "
+            "normalised and rounded, or thinned to one depth. Give the counts before that"
+        )
+    elif barcodes >= FEW_CELLS and largest == 1:
+        mend = ", but no count is above 1: they look as if made binary. Give the counts themselves"
+    return row(run.name, "counts", WARN if mend else PASS, largest, f"{detail}{mend}.")
+
+
 def check_barcodes(runs: list[Run]):
     """Raw or filtered, against what the data look like; counts; what was left out."""
     for run in runs:
-        about, counts = run.facts["barcodes"], run.facts["counts"]
+        about = run.facts["barcodes"]
         agree = about["kind"] in ("both", about["looks"])
         detail = (
-            f"{about['number']:,} barcodes, {about['kind']}, as the {about['decided_by']} "
+            f"{about['number']:,} barcodes, none twice; {about['kind']}, as the {about['decided_by']} "
             f"{'tell' if about['decided_by'] == 'data' else 'tells'}: {about['reason']}."
         )
         mend = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
         figure = about["number"]
         yield row(run.name, "barcodes", PASS if agree else WARN, figure, detail + mend)
-        real = not np.issubdtype(np.dtype(counts["stored_as"]), np.integer)
-        detail = (
-            f"Whole numbers, none negative, the largest {run.facts['largest_count']:,}"
-            f" ({counts['layer']}, stored as {counts['stored_as']}"
-            f"{', read as whole numbers' if real else ''})."
-        )
-        yield row(run.name, "counts", PASS, run.facts["largest_count"], detail)
+        yield check_counts(run)
         if left_out := run.facts["left_out"]:
             named = ", ".join(f"{number:,} {kind}" for kind, number in left_out.items())
             detail = f"Features that are no gene expression are left out: {named}."
@@ -310,7 +330,7 @@ def check_cells(runs: list[Run], samples: list[str], sides: dict, min_cells: int
             mend = ". See the waterfall, and set `cells.samples` for this sample." if many else "."
             yield row(run.name, "cells lost", WARN if many else PASS, lost, detail + mend)
         if run.doublets is not None and run.called:
-            share, usual = run.doublets / run.called, DOUBLETS_A_CELL * run.called
+            share, usual = run.doublets / run.called, expected_doublets(run.called)
             many = share > max(MANY_DOUBLETS, TIMES_DOUBLETS * usual)
             detail = (
                 f"{share:.1%} of {run.called:,} cells are called doublets; {usual:.1%} are usual "
@@ -390,9 +410,10 @@ def check_ambient(runs: list[Run]):
 
 
 def check_sex(runs: list[Run], samples: dict[str, dict]):
-    """Sex genes against the sheet's column `sex`, and between the runs of a sample."""
+    """Sex genes against the sheet's column `sex` or `gender`, and between the runs of a sample."""
     for sample, columns in samples.items():
-        told = SEXES.get(columns.get("sex", "").strip().lower())
+        named = {name.lower(): value.strip().lower() for name, value in columns.items()}
+        told = SEXES.get(named.get("sex") or named.get("gender"))
         own = [run for run in runs if run.sample == sample and len(run.sex_counts) == 2]
         if not own:
             logging.info("sex: not checked for %s, its runs lack XIST or the Y genes", sample)
@@ -468,7 +489,7 @@ def check_duplicates(runs: list[Run]):
     sizes = np.array([run.called for run in runs])
     smaller = np.minimum(sizes[:, None], sizes[None, :])
     chance = sizes[:, None] * sizes[None, :] / FEWEST_BARCODES
-    excess = (shared > SOME_SHARED * smaller) & (shared > 3 * chance) & (shared >= 5)
+    excess = (shared > SOME_SHARED * smaller) & (shared > 3 * chance) & (shared >= ENOUGH_SHARED)
     for at, run in enumerate(runs):
         twin = int(np.argmax(identical[at] / smaller[at]))
         number, share = identical[at, twin], identical[at, twin] / smaller[at, twin]

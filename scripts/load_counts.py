@@ -11,6 +11,7 @@ from latere import matrices
 from latere.errors import StudyError
 from latere.job import start
 from latere.tables import write_counts
+from latere.threshold import otsu_threshold
 
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
 NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
@@ -348,25 +349,6 @@ def with_counts(counts, n_counts):
     return csr_matrix((counts.data, counts.indices, indptr), shape=shape, copy=False)
 
 
-def two_groups(logs):
-    """Split values at the threshold with the greatest variance between two groups (Otsu 1979).
-
-    Returns
-    -------
-    float
-        The threshold.
-    """
-    import numpy as np
-
-    numbers, edges = np.histogram(logs, bins=100)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(numbers)[:-1]
-    above = len(logs) - below
-    sums = np.cumsum(numbers * centres)
-    means = sums[:-1] / below, (sums[-1] - sums[:-1]) / above
-    return edges[1:-1][np.argmax(below * above * (means[1] - means[0]) ** 2)]
-
-
 def find_kind(n_counts) -> tuple[str, str]:
     """Whether barcodes are all droplets (raw) or called cells (filtered), by their molecules.
 
@@ -397,8 +379,10 @@ def find_kind(n_counts) -> tuple[str, str]:
     if median <= (EMPTY if len(counts) > DROPLETS else NEARLY_NONE):
         reason = f"half of {len(counts):,} barcodes have at most {median:,.0f} molecules"
         return "raw", reason
+    if least == counts.max():
+        return "filtered", f"all of {len(counts):,} barcodes have {least:,} molecules"
     logs = np.log10(counts)
-    threshold = two_groups(logs)
+    threshold = otsu_threshold(logs)
     low, high = np.median(logs[logs <= threshold]), np.median(logs[logs > threshold])
     third = (high - low) / 3
     between = ((logs > low + third) & (logs < high - third)).mean()
@@ -557,6 +541,52 @@ def read(files: list[str], layer: str, subset: str, threads: int):
         raise StudyError(names, f"cannot be read ({error})", matrices.DAMAGED) from None
 
 
+def raw_counts(values, files: list[str], layer: str, where: str):
+    """Values as counts, if that is what they are.
+
+    Parameters
+    ----------
+    values
+        CSR, barcodes x genes; it is given up.
+    files, layer, where
+        What they were read from, for the message.
+
+    Returns
+    -------
+    csr_matrix
+        As `to_counts` gives it.
+
+    Raises
+    ------
+    StudyError
+        They are no counts; the message names the layers that hold some.
+    """
+    if not (fault := fault_of(values)):
+        return to_counts(values)
+    stored = len(files) == 1 and matrices.form_of(files[0]) == "h5ad"
+    instead = layers_with_counts(files[0]) if stored else []
+    mend = "Give the matrix before any normalisation, scaling or correction."
+    if instead:
+        mend = f"Name what holds counts in column `layer` of the sheet: {', '.join(instead)}."
+    held = f"layer '{layer}'" if layer else "the matrix"
+    raise StudyError(where, f"{held} holds no raw counts: {fault}", mend)
+
+
+def given_cells(barcodes, cells, where: str):
+    """Which barcodes their source calls cells, boolean.
+
+    Raises
+    ------
+    StudyError
+        Cells that are no barcodes of the raw matrix.
+    """
+    given = barcodes.isin(cells)
+    if (lost := len(cells) - given.sum()) > 0:
+        problem = f"{lost:,} of its {len(cells):,} cells are not among its raw barcodes"
+        raise StudyError(where, problem, "Give raw and filtered matrix of one count.")
+    return given
+
+
 def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tuple:
     """The counts of a run in the form that all later steps read.
 
@@ -584,9 +614,8 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
     import pandas as pd
     from anndata import AnnData
 
-    form, (values, barcodes, features), cells = read(
-        files, layout["layer"], layout["subset"], threads
-    )
+    layer = layout["layer"]
+    form, (values, barcodes, features), cells = read(files, layer, layout["subset"], threads)
     genes = (features["type"] == EXPRESSION).to_numpy()
     left_out = features.loc[~genes, "type"].value_counts().to_dict()
     if not genes.any():
@@ -594,50 +623,40 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
         raise StudyError(where, f"has no gene expression ({has})", "Give the matrix of the RNA.")
     if left_out:
         values = values[:, genes]
-    if fault := fault_of(values):
-        instead = layers_with_counts(files[0]) if form == "h5ad" else []
-        mend = "Give the matrix before any normalisation, scaling or correction."
-        if instead:
-            mend = f"Name what holds counts in column `layer` of the sheet: {', '.join(instead)}."
-        held = f"layer '{layout['layer']}'" if layout["layer"] else "the matrix"
-        raise StudyError(where, f"{held} holds no raw counts: {fault}", mend)
     stored_as = str(values.dtype)
-    counts = to_counts(values)
+    counts = raw_counts(values, files, layer, where)
     del values
-    names = cell_names(barcodes, where)
     n_counts = np.asarray(counts.sum(axis=1, dtype=np.int64)).ravel()
-    number = len(names)
+    filled = n_counts[n_counts > 0]
+    obs = pd.DataFrame(index=cell_names(barcodes, where))
     if cells is None:
-        told = check_kind(layout["barcodes"], n_counts, where)
+        about = check_kind(layout["barcodes"], n_counts, where)
     else:
+        obs["given"] = given_cells(barcodes, cells, where)
         reason = "the source has raw barcodes, and says which are cells"
-        told = {"kind": "both", "decided_by": "source", "looks": "raw", "reason": reason}
-    obs = pd.DataFrame(index=names)
-    if cells is not None:
-        obs["given"] = barcodes.isin(cells)
-        if (lost := len(cells) - obs["given"].sum()) > 0:
-            problem = f"{lost:,} of its {len(cells):,} cells are not among its raw barcodes"
-            raise StudyError(where, problem, "Give raw and filtered matrix of one count.")
-    if told["kind"] != "filtered":
+        about = {"kind": "both", "decided_by": "source", "looks": "raw", "reason": reason}
+    about |= {
+        "number": len(obs),
+        "with_counts": filled.size,
+        "given": None if cells is None else int(obs["given"].sum()),
+    }
+    if about["kind"] != "filtered":
         counts = with_counts(counts, n_counts)
         obs = obs[n_counts > 0]
     var, identifiers = gene_table(features[genes])
     facts = {
         "source": [str(file) for file in files],
         "form": form,
-        "barcodes": {
-            **told,
-            "number": number,
-            "with_counts": int((n_counts > 0).sum()),
-            "given": None if cells is None else int(obs["given"].sum()),
-        },
+        "barcodes": about,
         "genes": len(var),
         "molecules": int(n_counts.sum()),
         "entries": int(counts.nnz),
         "largest_count": int(counts.data.max()) if counts.nnz else 0,
+        # Depth varies from cell to cell, unless somebody took that out.
+        "depth_cv": float(filled.std() / filled.mean()) if filled.size else None,
         "left_out": left_out,
         "identifiers": identifiers,
-        "counts": {"layer": layout["layer"] or "X", "stored_as": stored_as},
+        "counts": {"layer": (layer or "X") if form == "h5ad" else None, "stored_as": stored_as},
     }
     return AnnData(counts, obs=obs, var=var), facts
 

@@ -9,19 +9,17 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
+from latere.droplets import expected_doublets
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
 from latere.job import start
 from latere.tables import log_normalise
+from latere.threshold import otsu_threshold
 
 SHARES = {"mitochondrial": "percent_mt", "ribosomal": "percent_ribo", "haemoglobin": "percent_hb"}
 # A score of a gene or two is their noise, not a phase; of the 43 and 54 genes these must be there.
 MIN_PHASE_GENES = 10
 
-# Multiplets per recovered cell by 10x Genomics (user guides of Chromium 3' v2 and v3: 0.8 % per
-# thousand cells, up to 8 % of 10,000); none of these guides goes beyond 20,000 cells.
-DOUBLETS_PER_CELL = 0.008 / 1000
-MAX_EXPECTED_RATE = 0.16
 # A smaller run is expected to hold less than a tenth of a doublet.
 MIN_CELLS = 100
 VARIABLE_GENES, MIN_CELLS_OF_GENE = 2000, 3
@@ -29,7 +27,6 @@ VARIABLE_GENES, MIN_CELLS_OF_GENE = 2000, 3
 SIMULATED_PER_CELL, MAX_DIMENSIONS, CELLS_PER_DIMENSION = 2, 30, 20
 # More doublets than this are no news of a run, but of a threshold that parts single cells.
 MAX_PLAUSIBLE_RATE = 0.1
-BINS = 256
 
 
 def read_called(path: str, droplets: pd.DataFrame):
@@ -149,11 +146,6 @@ def score_phases(normal, members: dict[str, np.ndarray], seed: int) -> pd.DataFr
     )
 
 
-def expected_doublets(n_cells: int) -> float:
-    """Expected share of doublets among the cells of a run, by 10x's table."""
-    return min(DOUBLETS_PER_CELL * n_cells, MAX_EXPECTED_RATE)
-
-
 def variable_genes(normal) -> np.ndarray:
     """The genes that tell cells apart.
 
@@ -220,25 +212,6 @@ def score_doublets(counts, n_dimensions: int, seed: int) -> tuple[np.ndarray, np
     )
     scores = observed.obs["doublet_score"].to_numpy()
     return scores, observed.uns["scrublet"]["doublet_scores_sim"]
-
-
-def otsu_threshold(scores: np.ndarray) -> float:
-    """The threshold that best parts scores in two (Otsu 1979, IEEE Trans SMC 9:62).
-
-    Parameters
-    ----------
-    scores
-        Shape (n,), not all equal.
-    """
-    numbers, edges = np.histogram(scores, bins=BINS)
-    centres = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(numbers)[:-1]
-    above = numbers.sum() - below
-    sum_below = np.cumsum(numbers * centres)[:-1]
-    sum_above = (numbers * centres).sum() - sum_below
-    between = below * above * (sum_below / below - sum_above / above) ** 2
-    # Bins without a score do as well as their neighbours: amid them.
-    return float(edges[1:-1][np.isclose(between, between.max(), rtol=1e-12)].mean())
 
 
 def call_doublets(observed: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarray, dict]:

@@ -1,4 +1,5 @@
-"""Droplets of a run: which hold ambient RNA only, what it is made of, and how much of it each has.
+"""Droplets of a run: which hold ambient RNA only, what it is made of, and how much of it each has;
+and how many hold two cells.
 
 EmptyDrops (Lun et al. 2019, Genome Biol 20:63) and the knee plot are DropletUtils', through rpy2.
 """
@@ -14,6 +15,11 @@ SPREAD = 4
 PERMUTATIONS = 10_000  # emptyDrops' own default
 # CellRanger's and STARsolo's first step: what has a tenth of the molecules of a rich cell is one.
 EXPECTED_CELLS, RICH, POOR = 3000, 0.01, 0.1
+# Multiplets per recovered cell by 10x Genomics (user guides of Chromium 3' v2 and v3: 0.8 % per
+# thousand cells, up to 8 % of 10,000); none of these guides goes beyond 20,000 cells.
+DOUBLETS_PER_CELL, MAX_DOUBLETS = 0.008 / 1000, 0.16
+# Width, as a ratio, of the steps in which barcodes are counted by their molecules.
+STEP = 1.25
 
 
 def ambient_counts(counts, empty: np.ndarray) -> np.ndarray:
@@ -108,11 +114,23 @@ def certain_level(n_counts: np.ndarray, lower: int, knee: float | None) -> float
     Returns
     -------
     float
-        Infinite without a knee, and without barcodes so rich that a tenth of it is above `lower`.
+        Infinite without a knee, and without barcodes so rich that a tenth of it is above `lower`
+        and beyond the crowd of the empty droplets.
     """
     richest = np.sort(n_counts[n_counts > lower])[::-1][:EXPECTED_CELLS]
     tenth = float(richest[int(RICH * richest.size)] * POOR) if richest.size else 0
-    return min(knee or np.inf, tenth if tenth > lower else np.inf)
+    outside = tenth > lower and not is_edge(n_counts, tenth)
+    return min(knee or np.inf, tenth if outside else np.inf)
+
+
+def is_edge(n_counts: np.ndarray, level: float) -> bool:
+    """Whether a number of molecules lies in a crowd of barcodes that goes on below it.
+
+    Then nowhere above it are barcodes as many as around it, on a logarithmic scale.
+    """
+    steps = np.log(n_counts[n_counts > 0] / level) / np.log(STEP)
+    crowd = np.bincount(np.round(steps[steps >= -0.5]).astype(int), minlength=1)
+    return crowd[0] == crowd.max()
 
 
 def empty_drops(counts, lower: int, certain: float, seed: int) -> pd.DataFrame:
@@ -143,3 +161,8 @@ def empty_drops(counts, lower: int, certain: float, seed: int) -> pd.DataFrame:
     )
     columns = result.slots["listData"]
     return pd.DataFrame({name: np.asarray(columns.rx2(name)) for name in columns.names})
+
+
+def expected_doublets(n_cells: int) -> float:
+    """Expected share of doublets among the cells of a run, by 10x's table."""
+    return min(DOUBLETS_PER_CELL * n_cells, MAX_DOUBLETS)

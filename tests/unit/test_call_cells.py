@@ -82,6 +82,17 @@ def test_a_tenth_of_a_rich_cell_makes_a_cell_unless_it_is_among_the_empty():
     assert certain_level(empty, 100, None) == np.inf
 
 
+def test_much_ambient_rna_makes_no_cells():
+    random = np.random.default_rng(0)
+    empty = random.poisson(430 * random.gamma(4, 1 / 4, 30_000))
+    cells = random.lognormal(np.log(2000), 0.3, 3000).astype(int) + 430
+    n_counts = np.concatenate([empty, cells])
+    # A tenth of the richest, 440, lies amid the empty droplets, and tells nothing.
+    assert certain_level(n_counts, 100, 1982.0) == 1982
+    assert certain_level(n_counts, 100, None) == np.inf
+    assert certain_level(np.concatenate([empty // 10, cells]), 100, 1982.0) < 500
+
+
 def test_what_the_source_calls_is_taken(raw):
     counts, has_cell = raw
     given = has_cell.copy()

@@ -63,8 +63,10 @@ class Donors:
             "decided_by": "data",
             "reason": "no empty",
         }
+        depth = np.asarray(counts.sum(axis=1)).ravel()
         facts = {
-            "barcodes": about | {"number": len(barcodes)},
+            "barcodes": about | {"number": len(barcodes), "with_counts": int((depth > 0).sum())},
+            "depth_cv": depth.std() / depth.mean() if depth.any() else None,
             "largest_count": int(counts.max()) if counts.nnz else 0,
             "left_out": {},
             "identifiers": identifiers,
@@ -73,7 +75,7 @@ class Donors:
         called = pd.DataFrame(
             {
                 "barcode": barcodes,
-                "n_counts": np.asarray(counts.sum(axis=1)).ravel(),
+                "n_counts": depth,
                 "n_genes": np.diff(counts.indptr),
                 "doublet": pd.array([False] * len(barcodes), dtype="boolean"),
                 "kept": np.ones(len(barcodes), bool) if kept is None else kept,
@@ -221,6 +223,8 @@ def test_sex():
 def test_sex_that_is_not_clear_is_not_told(donors, sound):
     unclear = replace(sound["h2"], sex_counts=(300, 400))
     assert troubles(check(sound | {"h2": unclear})) == {("h2", "sex"): WARN}
+    gender = {name: {"Gender": columns["sex"].upper()} for name, columns in SHEET.items()}
+    assert troubles(check(sound | {"h2": unclear}, gender)) == {("h2", "sex"): WARN}
     for sheet in ({name: {} for name in SHEET}, {name: {"sex": "mixed"} for name in SHEET}):
         assert "sex" not in set(check(sound | {"h2": unclear}, sheet)["check"])
     lacking = {name: replace(run, sex_counts=(5,)) for name, run in sound.items()}
@@ -303,6 +307,17 @@ def test_what_load_counts_found(sound):
     details = table.set_index(["run", "check"])["detail"]
     assert "3 Antibody Capture" in details["h2", "left-out features"]
     assert "stored as float32, read as whole numbers" in details["h2", "counts"]
+
+
+def test_whole_numbers_that_are_hardly_counts(sound):
+    run = sound["h2"]
+    for told, facts in (
+        ("normalised and rounded", {"depth_cv": 0.003}),
+        ("made binary", {"largest_count": 1}),
+    ):
+        table = check(sound | {"h2": replace(run, facts=run.facts | facts)})
+        assert troubles(table) == {("h2", "counts"): WARN}
+        assert told in table.set_index(["run", "check"]).loc[("h2", "counts"), "detail"]
 
 
 def test_one_run(sound):

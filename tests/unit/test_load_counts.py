@@ -289,6 +289,20 @@ def test_counts_of_any_type(write_h5ad, dtype):
     assert facts["counts"]["stored_as"] == np.dtype(dtype).name
 
 
+def test_counts_of_one_depth_are_told(tmp_path):
+    counts = np.random.default_rng(1).poisson(3, (120, 300)).astype(float)
+    path = tmp_path / "m.h5ad"
+    for values, least, most in (
+        (counts, 0.02, 0.1),
+        (np.round(1e6 * counts / counts.sum(axis=1, keepdims=True)), 0, 1e-3),
+        (40 * np.eye(120), 0, 0),
+    ):
+        ad.AnnData(csr_matrix(values)).write_h5ad(path)
+        _, facts = load(path)
+        assert least <= facts["depth_cv"] <= most
+        assert facts["barcodes"]["kind"] == "filtered"
+
+
 def test_large_counts(write_h5ad, write_h5):
     large = COUNTS.astype(np.float64)
     large[0, 1] = 2**24 + 1

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
-from score_cells import call_doublets, measure_cells, otsu_threshold, read_called, score_cells
+from score_cells import call_doublets, measure_cells, read_called, score_cells
 
 COLUMNS = ["n_counts", "n_genes", "percent_mt", "percent_ribo", "percent_hb"]
 COLUMNS += ["s_score", "g2m_score", "phase", "doublet_score", "doublet"]
@@ -154,12 +154,6 @@ def test_a_cell_without_a_count(gene_sets):
     table, _ = score_cells(counts, gene_sets, seed=1)
     assert table["n_counts"].iloc[7] == 0
     assert table["doublet_score"].notna().all()
-
-
-def test_otsu_parts_two_heaps():
-    random = np.random.default_rng(0)
-    heaps = [random.normal(0.1, 0.03, 700), random.normal(0.6, 0.05, 300)]
-    assert 0.2 < otsu_threshold(np.concatenate(heaps)) < 0.45
 
 
 def test_the_share_of_doublets_that_a_threshold_implies():

@@ -1,5 +1,7 @@
 """Bad input is told in one clear message, with exit code 1 and no traceback."""
 
+import re
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -376,10 +378,12 @@ def test_parts_of_one_matrix_are_runs(dry_run):
     assert result.returncode == 0, result.stderr
 
 
-def test_one_row_stands_for_the_runs_of_a_matrix(dry_run, folder):
+def test_one_row_stands_for_the_runs_of_a_matrix(dry_run, folder, snakemake):
     conditions = pd.Categorical(["case", "case", "control", "control"])
     adata = ad.read_h5ad(folder / "m1.h5ad")
     adata.obs["condition"] = conditions
     adata.write_h5ad(folder / "atlas.h5ad")
     result = dry_run(base(), sheet([{"matrix": "atlas.h5ad", "split": "part"}]))
     assert result.returncode == 0, result.stderr
+    jobs = snakemake(folder, "-n", "--configfile", "study.yaml").stdout
+    assert re.search(r"^load_counts +4$", jobs, re.MULTILINE)

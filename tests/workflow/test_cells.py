@@ -323,7 +323,8 @@ def test_genes_of_one_run(edges, told, make, project, edge_runs, called):
     assert shared.n_vars == 776 and shared.n_obs == cells.n_obs
     assert not {lacking, own} & set(shared.var_names)
     checks = pd.read_csv(edges / "cells/checks.tsv", sep="\t")
-    assert checks["detail"].str.contains("776").any()
+    of_study = checks[checks["run"] == "study"].set_index("check")["detail"]
+    assert "776 genes are in all" in of_study["genes"]
 
 
 def test_symbols_beside_ensembl_ids(edges, make, project, edge_runs, called):
