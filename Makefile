@@ -32,11 +32,13 @@ test: TESTS := 1
 test: setup ## all tests, lint among them
 	$(RUN) pytest --durations=25 --numprocesses=2 --no-loadscope-reorder
 
-bench: setup ## measure dry runs, calls of sbatch, reads to counts against other ways (after `make demo`), counts to cells
+bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, ambient RNA, doublets
 	@$(RUN) python tests/bench/dry_run.py
 	@$(RUN) python tests/bench/sbatch_calls.py
 	@$(RUN) python tests/bench/reads.py
 	@$(RUN) python tests/bench/cells.py
+	@$(RUN) PYTHONPATH=scripts python tests/bench/ambient.py
+	@$(RUN) PYTHONPATH=scripts python tests/bench/doublets.py
 
 lint: setup ## format, Snakemake lint, schemas, links
 	$(RUN) pytest tests/workflow/test_lint.py

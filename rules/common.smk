@@ -270,10 +270,4 @@ def simulated_samples():
 
 def describe_sources():
     """Sample and source of each run, for the table of the report."""
-    return {
-        run.name: {
-            "sample": run.sample,
-            "source": run.sra or ", ".join(run.matrix[:1] or run.files),
-        }
-        for run in STUDY.runs.values()
-    }
+    return {run.name: {"sample": run.sample, "source": run.source} for run in STUDY.runs.values()}

@@ -1,6 +1,6 @@
 """Hold each run against the sheet and the other runs: PASS, WARN or FAIL, with figure and mend.
 
-A check that can't answer (no column of the sex, one run, too few counts) gives no row; the log says why.
+A check that can't answer (no column `sex`, one run, too few counts) gives no row; the log says why.
 Nothing stops here: what is no count at all was refused before, and the report shows the table.
 """
 
@@ -201,8 +201,9 @@ def check_barcodes(runs: list[Run]):
         about = run.facts["barcodes"]
         agree = about["kind"] in ("both", about["looks"])
         detail = (
-            f"{about['number']:,} barcodes, none twice; {about['kind']}, as the {about['decided_by']} "
-            f"{'tell' if about['decided_by'] == 'data' else 'tells'}: {about['reason']}."
+            f"{about['number']:,} barcodes, none twice; {about['kind']}, as the "
+            f"{about['decided_by']} {'tell' if about['decided_by'] == 'data' else 'tells'}: "
+            f"{about['reason']}."
         )
         mend = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
         figure = about["number"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -218,6 +219,19 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes, unpa
     return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
 
 
+def describe_columns(study) -> str:
+    """What describes the samples where an .h5ad tells it, and what of it does not, and why."""
+    reasons = defaultdict(list)
+    for column, why in study.left_out.items():
+        reasons[why].append(column)
+    if not reasons:
+        return ""
+    columns = ", ".join(next(iter(study.samples.values()))) or "none"
+    without = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    note = f"columns that describe samples: {columns}. Left out of obs: {without}."
+    return textwrap.fill(note, WIDTH, subsequent_indent="  ") + "\n"
+
+
 def tell(
     config: dict,
     sizes: requests.Sizes,
@@ -252,6 +266,7 @@ def tell(
     left = dry_run(config, snakefile, options)
     costs = cost_jobs(jobs, sizes)
     table = sum_stages(jobs, costs, left, stages, unpacked)
-    text = f"\n{study.name}\n\n{show(table)}\n\n{explain(jobs, costs, sizes, unpacked)}\n"
+    notes = describe_columns(study) + explain(jobs, costs, sizes, unpacked)
+    text = f"\n{study.name}\n\n{show(table)}\n\n{notes}\n"
     log.write_text(text)
     print(text, flush=True)

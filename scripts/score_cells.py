@@ -25,7 +25,8 @@ MIN_CELLS = 100
 VARIABLE_GENES, MIN_CELLS_OF_GENE = 2000, 3
 # Scrublet's defaults, with fewer dimensions for few cells: noise fills those beyond.
 SIMULATED_PER_CELL, MAX_DIMENSIONS, CELLS_PER_DIMENSION = 2, 30, 20
-# More doublets than this are no news of a run, but of a threshold that parts single cells.
+# 10x's guides go to 8 %, for 10,000 cells. A threshold that implies more than this in a smaller run
+# parts single cells.
 MAX_PLAUSIBLE_RATE = 0.1
 
 

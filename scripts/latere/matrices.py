@@ -2,10 +2,13 @@
 the first job."""
 
 import gzip
+import math
 import os
 import re
-from collections.abc import Container, Mapping
-from functools import cache
+import urllib.parse
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 
 from latere.errors import StudyError
@@ -29,6 +32,45 @@ WORDS = {
 FORMS = (
     "a 10x folder, its three files, a 10x .h5, an .h5ad, or the output of STARsolo or CellRanger"
 )
+TABLE = (
+    "Read it with scanpy (`read_csv`, `read_text`), turn it if its rows are genes (`adata.T`), "
+    "write it with `write_h5ad`, and name that."
+)
+# What people have and no step reads, by the end of its name: what it is, and the mend. The first
+# that fits counts.
+OTHERS = {
+    tuple(name for names in PARTS.values() for name in names) + (".mtx", ".mtx.gz"): (
+        "one file of three",
+        "Give matrix, barcodes and features, separated by commas, or their folder.",
+    ),
+    (".h5ad.gz", ".h5.gz"): (
+        "a packed HDF5 file",
+        "Unpack it with `gunzip`, and name the .h5ad or .h5.",
+    ),
+    # The last is how GEO's pages link to the archive of a series.
+    (".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".rar", "&format=file"): (
+        "an archive of files",
+        "Unpack it, and name in each row a 10x folder, folder/prefix as GEO names the three files, "
+        "an .h5 or an .h5ad.",
+    ),
+    (".rds", ".rds.gz", ".rdata", ".rdata.gz", ".rda", ".robj", ".qs", ".h5seurat"): (
+        "an object of R",
+        'Write its counts in R: `DropletUtils::write10xCounts("folder", counts)`, of Seurat '
+        '`counts <- SeuratObject::LayerData(object, layer = "counts")`; name the folder.',
+    ),
+    (".loom", ".loom.gz"): (
+        "a loom file",
+        "Read it with `scanpy.read_loom`, write it with `write_h5ad`, and name that.",
+    ),
+    tuple(f".{end}{packed}" for end in ("csv", "tsv", "txt", "tab") for packed in ("", ".gz")): (
+        "a table of text",
+        TABLE,
+    ),
+    (".xlsx", ".xls"): ("a spreadsheet", TABLE),
+}
+# Folders that hold the matrices of an output, the first that is there; of STARsolo the counts of
+# exons before those of whole genes, and never `Velocyto` or `SJ`.
+INNER = ("outs", "per_sample_outs/*", "count", "Gene", "GeneFull*", "*Solo.out")
 
 
 def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
@@ -52,25 +94,34 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
     Raises
     ------
     StudyError
-        A file of the three is missing, or cannot be told from the others.
+        A file of the three is missing, or cannot be told from the others; what is named is of a
+        form that is not read.
     """
     if "," in text and not Path(text).exists():
         return _three([part.strip() for part in text.split(",")], text)
     path = Path(text)
     if path.is_dir():
         return _in_folder(path, barcodes)
-    if URL.match(text) or text.endswith(HDF5):
-        if ".mtx" in text:
-            mend = "Give the URLs of matrix, barcodes and features, separated by commas."
-            raise StudyError(text, "one file of three", mend)
-        return (text,)
     for name in PARTS["matrix"]:
         if path.name.endswith(name) and path.is_file():
             return _with_prefix(path.parent, path.name.removesuffix(name))
     for prefix in (path.name, f"{path.name}.", f"{path.name}_", f"{path.name}-"):
         if any((path.parent / f"{prefix}{name}").is_file() for name in PARTS["matrix"]):
             return _with_prefix(path.parent, prefix)
+    _check_form(text)
     return (text,)
+
+
+def _check_form(text: str) -> None:
+    """Refuse what the end of its name tells to be no matrix, or one of another form."""
+    if not URL.match(text) and not Path(text).exists():
+        return
+    plain = urllib.parse.unquote(text).lower()
+    # A URL may name its file in the path or in the query.
+    names = (plain, urllib.parse.urlsplit(plain).path)
+    for ends, (form, mend) in OTHERS.items():
+        if any(name.endswith(ends) for name in names):
+            raise StudyError(text, f"is {form}; it is not read as it is", mend)
 
 
 def _three(files: list[str], text: str) -> tuple[str, ...]:
@@ -118,7 +169,13 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
     """The files of a matrix in a folder: of 10x, STARsolo or CellRanger."""
     if any((folder / name).is_file() for names in PARTS.values() for name in names):
         return _with_prefix(folder, "")
+    samples = _folders(folder, "per_sample_outs/*")
+    if len(samples) > 1:
+        # Beside them CellRanger may keep the matrix of all, which is no sample's.
+        _the_one(samples, folder, "outputs")
     kinds = {kind: found for kind in ("raw", "filtered") if (found := _matrix_of(folder, kind))}
+    if list(kinds) == ["filtered"] and (raw := _matrix_of(_pool(folder), "raw")):
+        kinds = {"raw": raw} | kinds
     if kinds:
         wanted = [barcodes] if barcodes else ["raw", "filtered"]
         if barcodes and barcodes not in kinds:
@@ -128,23 +185,50 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
         files = [kinds[kind] for kind in wanted if kind in kinds]
         cells = files[1][1 if len(files[1]) > 1 else 0 :][:1] if len(files) > 1 else ()
         return files[0] + cells
-    inner = [folder / "outs", folder / "Gene", *sorted(folder.glob("*Solo.out"))]
-    inner = [path for path in inner if path.is_dir()]
-    if len(inner) == 1:
-        return _in_folder(inner[0], barcodes)
-    matrices = sorted(path.name for name in PARTS["matrix"] for path in folder.glob(f"*{name}"))
-    if len(matrices) == 1:
-        return find_files(str(folder / matrices[0]))
+    for pattern in INNER:
+        if inner := _folders(folder, pattern):
+            return _in_folder(_the_one(inner, folder, "outputs"), barcodes)
+    matrices = [path for name in PARTS["matrix"] for path in folder.glob(f"*{name}")]
+    matrices += [path for end in HDF5 for path in folder.glob(f"*{end}")]
     if matrices:
-        prefixes = ", ".join(matrices[:5]) + (", ..." if len(matrices) > 5 else "")
-        problem = f"holds {len(matrices)} matrices of different prefixes ({prefixes})"
-        raise StudyError(str(folder), problem, "Name one in each row: folder/prefix.")
+        return find_files(str(_the_one(matrices, folder, "matrices")))
     raise StudyError(str(folder), "is a folder without a count matrix", f"Give {FORMS}.")
+
+
+def _folders(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in folder.glob(pattern) if path.is_dir()]
+
+
+def _pool(folder: Path) -> Path:
+    """Where CellRanger's `multi` keeps the droplets of a sample that it has no others with.
+
+    The droplets of several samples are those of none: then it is the folder itself.
+    """
+    samples = folder.parent.parent
+    alone = samples.name == "per_sample_outs" and len(_folders(samples, "*")) == 1
+    return samples.parent / "multi/count" if alone else folder
+
+
+def _the_one(paths: list[Path], folder: Path, things: str) -> Path:
+    """The only one of what a folder holds.
+
+    Raises
+    ------
+    StudyError
+        There are several.
+    """
+    if len(paths) > 1:
+        names = sorted(str(path.relative_to(folder)) for path in paths)
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        mend = f"Name one in each row, as {folder / names[0]}."
+        raise StudyError(str(folder), f"holds {len(names)} {things} ({shown})", mend)
+    return paths[0]
 
 
 def _matrix_of(folder: Path, kind: str) -> tuple[str, ...]:
     """The files of the raw or the filtered matrix in an output of STARsolo or CellRanger."""
-    for name in (kind, f"{kind}_feature_bc_matrix", f"{kind}_gene_bc_matrices"):
+    many = f"{kind}_feature_bc_matrix"
+    for name in (kind, many, f"sample_{many}", f"{kind}_gene_bc_matrices"):
         # CellRanger 2 has a folder of each genome.
         inner = [
             path
@@ -157,7 +241,7 @@ def _matrix_of(folder: Path, kind: str) -> tuple[str, ...]:
             raise StudyError(str(folder / name), problem, "Name the folder of one of them.")
         if inner:
             return _with_prefix(inner[0], "")
-    for name in (f"{kind}_feature_bc_matrix.h5", f"{kind}_gene_bc_matrices_h5.h5"):
+    for name in (f"{many}.h5", f"sample_{many}.h5", f"{kind}_gene_bc_matrices_h5.h5"):
         if (folder / name).is_file():
             return (str(folder / name),)
     return ()
@@ -168,10 +252,14 @@ DAMAGED = (
     "It may be cut off, or of another form: fetch it anew, and compare its size with the source's."
 )
 # As many names as tell what an index holds.
-SOME = 200
-BARCODE = re.compile(r"[ACGTN]{8,}")
+SOME = 1000
+# In one piece or in two, with whatever a program or a person wrote before and behind it.
+BARCODE = re.compile(r"[ACGTN]{6,}[-_.+]?[ACGTN]{6,}")
+# Ids, or symbols that no cell is called by: 5 % of the protein-coding genes of 10x's GRCh38.
 GENE = re.compile(
-    r"(.*_)?(ENS[A-Z]*G[0-9]{5,}|MT-[A-Z]|mt-[A-Z]|RP[SL][0-9]|Rp[sl][0-9]|GAPDH|ACTB)"
+    r"(.*_)?(ENS[A-Z]*G[0-9]{5,}.*|MT-(CO|ND|ATP|CYB)[0-9]?|mt-(Co|Nd|Atp|Cytb)[0-9]?|GAPDH|ACTB"
+    r"|R(P[SL]|p[sl])[0-9]+[A-Za-z0-9]*|(ZNF|Zfp|TMEM|Tmem|LINC|Gm)[0-9]+|S(LC|lc)[0-9]+[Aa][0-9]+"
+    r"|[0-9]{7}\w+Rik|A[CLP][0-9]{6}\.[0-9]+|RP[0-9]+-[0-9]+[A-Z][0-9]+\.[0-9]+)"
 )
 
 
@@ -195,6 +283,8 @@ def form_of(path: str) -> str:
     except OSError as error:
         size = Path(path).stat().st_size
         first = str(error).split(" (")[-1].rstrip(")")
+        if not path.endswith(HDF5):
+            raise StudyError(path, "is of no form that is known", f"Give {FORMS}.") from None
         problem = f"cannot be read as HDF5, which its name promises ({size:,} bytes; {first})"
         raise StudyError(path, problem, DAMAGED) from None
     raise StudyError(path, f"holds no count matrix that is known; it has {has}", f"Give {FORMS}.")
@@ -263,6 +353,14 @@ def inspect_h5ad(path: str, layer: str, subset: str) -> None:
     StudyError
         No such layer, column or value; genes where cells should be.
     """
+    _inspect_whole(path, layer, os.stat(path).st_mtime)
+    if subset:
+        rows_of(path, subset)
+
+
+@cache
+def _inspect_whole(path: str, layer: str, changed: float) -> None:
+    """What does not depend on the cells of a run is looked at once for all runs of a file."""
     import h5py
 
     with h5py.File(path) as file:
@@ -276,16 +374,14 @@ def inspect_h5ad(path: str, layer: str, subset: str) -> None:
         shape = shape_of(file[has[layer or "X"]])
         var = file["raw/var"] if has[layer or "X"].startswith("raw/") else file["var"]
         cells, genes = _some_names(file["obs"]), _some_names(var)
-    looks = sum(map(bool, map(GENE.match, cells))) - sum(map(bool, map(GENE.match, genes)))
-    codes = sum(map(bool, map(BARCODE.match, genes))) > len(genes) / 2
-    if codes or looks > len(cells) / 20:
+    looks = _share(GENE.fullmatch, cells) - _share(GENE.fullmatch, genes)
+    codes = _share(BARCODE.search, genes) - _share(BARCODE.search, cells)
+    if codes > 0.5 or looks > 0.03:
         problem = (
             f"is transposed: its {shape[0]:,} rows are genes ({', '.join(cells[:2])}) "
             f"and its {shape[1]:,} columns cells ({', '.join(genes[:2])})"
         )
         raise StudyError(path, problem, "Write it as cells x genes: `adata.T.write_h5ad(...)`.")
-    if subset:
-        rows_of(path, subset)
 
 
 def layers_of(file) -> dict[str, str]:
@@ -307,15 +403,46 @@ def shape_of(matrix) -> tuple[int, int]:
 
 
 def _some_names(table) -> list[str]:
-    """The first names of the index of a table in an open .h5ad."""
+    """Names from all over the index of a table in an open .h5ad, at most `SOME`."""
     index = table[table.attrs["_index"]]
-    return [str(name) for name in index.asstr()[:SOME]] if hasattr(index, "asstr") else []
+    if not hasattr(index, "asstr"):
+        return []
+    return [str(name) for name in index.asstr()[:: max(1, math.ceil(len(index) / SOME))]]
 
 
-@cache
-def _read_column(path: str, column: str, changed: float):
+def _share(looks, names: list[str]) -> float:
+    """Share of names that look so."""
+    return sum(map(bool, map(looks, names))) / max(len(names), 1)
+
+
+@lru_cache(maxsize=1)
+def _read_old_obs(path: str, changed: float):
     import anndata
     import h5py
+
+    with h5py.File(path) as file:
+        return anndata.io.read_elem(file["obs"])
+
+
+def read_column(path: str, column: str):
+    """A column of the cells of an .h5ad; nothing else is read.
+
+    Returns
+    -------
+    numpy.ndarray
+        Code of each cell, -1 where it has no value.
+    array
+        Values by code, of the column's own type.
+
+    Raises
+    ------
+    StudyError
+        No such column.
+    """
+    import anndata
+    import h5py
+    import numpy as np
+    import pandas as pd
 
     with h5py.File(path) as file:
         table = file["obs"]
@@ -325,31 +452,39 @@ def _read_column(path: str, column: str, changed: float):
             raise StudyError(path, problem, f"Columns of obs: {known}.")
         # Where categories lie apart, as SeuratDisk writes them, a column alone is their numbers.
         if "__categories" in table:
-            return anndata.io.read_elem(table)[column]
-        return anndata.io.read_elem(table[column])
+            cells = _read_old_obs(path, os.stat(path).st_mtime)[column]
+        else:
+            cells = anndata.io.read_elem(table[column])
+    codes, values = pd.factorize(cells)
+    empty = np.flatnonzero(np.asarray(values, dtype=object) == "")
+    return np.where(np.isin(codes, empty), -1, codes), values
 
 
-def read_column(path: str, column: str):
-    """A column of the cells of an .h5ad as text; nothing else is read.
+def as_text(values):
+    """Values of a column as a sheet has them: whole numbers have no decimals.
 
     Returns
     -------
-    pandas.Series
-        One text a cell; NaN where there is no value. Whole numbers have no decimals.
-
-    Raises
-    ------
-    StudyError
-        No such column.
+    numpy.ndarray
+        Text, object.
     """
     import pandas as pd
 
-    values = pd.Series(_read_column(path, column, os.stat(path).st_mtime))
-    known = values.notna()
-    if pd.api.types.is_float_dtype(values) and (values[known] % 1 == 0).all():
+    values = pd.Series(values)
+    if pd.api.types.is_float_dtype(values) and (values % 1 == 0).all():
         values = values.astype("Int64")
-    text = values.astype(str).astype(object)
-    return text.where(known & (text != ""))
+    return values.astype(str).to_numpy(dtype=object)
+
+
+@cache
+def _read_labels(path: str, column: str, changed: float):
+    codes, values = read_column(path, column)
+    return codes, as_text(values)
+
+
+def read_labels(path: str, column: str):
+    """A column as `read_column` gives it, its values as text; read once for all runs of a file."""
+    return _read_labels(path, column, os.stat(path).st_mtime)
 
 
 def rows_of(path: str, subset: str):
@@ -371,12 +506,12 @@ def rows_of(path: str, subset: str):
         No such column, or no cell has the value.
     """
     column, _, value = subset.partition("=")
-    labels = read_column(path, column)
-    if not (labels == value).any():
-        known = sorted(labels.dropna().unique())
-        shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    codes, labels = read_labels(path, column)
+    known = list(labels)
+    if value not in known:
+        shown = ", ".join(sorted(filter(None, known))[:20]) + (", ..." if len(known) > 20 else "")
         raise StudyError(path, f"no cell has {column} '{value}'", f"Values: {shown}.")
-    return (labels == value).to_numpy()
+    return codes == known.index(value)
 
 
 def as_name(value: str) -> str:
@@ -384,7 +519,9 @@ def as_name(value: str) -> str:
     return re.sub("[^A-Za-z0-9._-]+", "_", value).lstrip("._-").rstrip("_")
 
 
-def split_rows(row: Mapping[str, str], reserved: Container[str]) -> list[dict[str, str]]:
+def split_rows(
+    row: Mapping[str, str], reserved: Iterable[str]
+) -> tuple[list[dict[str, str]], dict[str, str]]:
     """The runs of one .h5ad, by a column of its cells.
 
     Parameters
@@ -397,9 +534,11 @@ def split_rows(row: Mapping[str, str], reserved: Container[str]) -> list[dict[st
 
     Returns
     -------
-    list of dict
+    rows : list of dict
         One row a run, in the order of the values. What all cells of a sample share in `obs` is
         filled in where the sheet has no value of its own.
+    left_out : dict
+        Why a column of `obs` is not among them, by its name.
 
     Raises
     ------
@@ -407,58 +546,139 @@ def split_rows(row: Mapping[str, str], reserved: Container[str]) -> list[dict[st
         No such column, cells without a value, runs of two samples, or values whose names fall
         together.
     """
-    import h5py
-    import pandas as pd
+    path = _find_h5ad(row["matrix"])
+    split, sample = row["split"], row.get("sample", row["split"])
+    runs = find_runs(path, split, sample)
+    kept = {key: value for key, value in row.items() if key not in ("split", "run", "sample")}
+    shared, left_out = find_shared(path, sample, {split, sample}, {*reserved, *kept})
+    rows = [
+        {
+            **shared[of],
+            **kept,
+            "run": as_name(run),
+            "sample": as_name(of),
+            "subset": f"{split}={run}",
+        }
+        for run, of in runs
+    ]
+    return rows, left_out
 
-    path, *others = find_files(row["matrix"])
+
+def _find_h5ad(text: str) -> str:
+    """The .h5ad that column `matrix` of a sheet names.
+
+    Raises
+    ------
+    StudyError
+        It names something else.
+    """
+    path, *others = find_files(text)
     if URL.match(path):
         raise StudyError(path, "`split` needs a file", "Download it, and name its path.")
     if not Path(path).is_file():
         raise StudyError(path, "does not exist", "Check the path.")
     if others or form_of(path) != "h5ad":
         raise StudyError(path, "`split` needs an .h5ad", "Give a row to each run.")
-    split = row["split"]
-    columns = {"run": split, "sample": row.get("sample", split)}
-    table = pd.DataFrame({key: read_column(path, column) for key, column in columns.items()})
-    for key, column in columns.items():
-        if table[key].isna().any():
-            problem = f"{table[key].isna().sum():,} cells have no value in column '{column}'"
+    return path
+
+
+def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
+    """Runs and their samples in an .h5ad, by the columns that tell them.
+
+    Returns
+    -------
+    list of tuple
+        Values of run and sample, in the order of the runs.
+
+    Raises
+    ------
+    StudyError
+        Cells without a value, a run of several samples, or values that give no names.
+    """
+    import pandas as pd
+
+    coded = {column: read_labels(path, column) for column in (split, sample)}
+    for column, (codes, labels) in coded.items():
+        if without := (codes < 0).sum():
+            problem = f"{without:,} cells have no value in column '{column}'"
             raise StudyError(path, problem, "Fill it, or give the runs one row each, by `subset`.")
-    pairs = table.drop_duplicates().sort_values("run", kind="stable")
-    if not pairs["run"].is_unique:
-        run = pairs.loc[pairs["run"].duplicated(), "run"].iloc[0]
-        samples = ", ".join(pairs.loc[pairs["run"] == run, "sample"])
-        problem = f"{split} '{run}' has cells of several samples ({samples})"
-        raise StudyError(path, problem, "Name a column for `sample` that is alike in each run.")
-    for key, column in columns.items():
-        values = pairs[key].drop_duplicates()
-        names = values.map(as_name)
-        if (names == "").any() or not names.is_unique:
-            odd = ", ".join(
-                repr(value) for value in values[names.duplicated(keep=False) | (names == "")]
-            )
-            mend = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
-            raise StudyError(path, f"values of '{column}' give no names of their own: {odd}", mend)
-    with h5py.File(path) as file:
-        told = [str(name) for name in file["obs"].attrs["column-order"]]
-    shared = {}
-    for column in told:
-        name = as_name(column)
-        if not name or name in reserved or column in columns.values() or name in row:
-            continue
-        values = read_column(path, column)
-        # Text with a line break or a tab is no cell of a sheet.
-        by_sample = values.groupby(table["sample"]).nunique(dropna=False)
-        if (by_sample == 1).all() and not values.astype(str).str.contains(r"[\t\n]").any():
-            shared[name] = values.groupby(table["sample"]).first()
-    kept = {key: value for key, value in row.items() if key not in ("split", "run", "sample")}
-    return [
-        {
-            **{name: of[sample] for name, of in shared.items() if isinstance(of[sample], str)},
-            **kept,
-            "run": as_name(run),
-            "sample": as_name(sample),
-            "subset": f"{split}={run}",
-        }
-        for run, sample in pairs.itertuples(index=False)
+        _check_names(path, column, labels)
+    (runs, run_labels), (samples, sample_labels) = coded[split], coded[sample]
+    pairs = pd.DataFrame({"run": runs, "sample": samples}).drop_duplicates()
+    pairs = sorted(zip(run_labels[pairs["run"]], sample_labels[pairs["sample"]], strict=True))
+    of = defaultdict(list)
+    for run, one in pairs:
+        of[run].append(one)
+    for run, several in of.items():
+        if len(several) > 1:
+            problem = f"{split} '{run}' has cells of several samples ({', '.join(several)})"
+            mend = "Name a column for `sample` that is alike in each run."
+            raise StudyError(path, problem, mend)
+    return pairs
+
+
+def _check_names(path: str, column: str, values: Iterable[str]) -> None:
+    """Whether values can be told apart by their names."""
+    named = Counter(map(as_name, values))
+    odd = [
+        repr(value) for value in sorted(values) if named[as_name(value)] > 1 or not as_name(value)
     ]
+    if odd:
+        mend = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
+        problem = f"values of '{column}' give no names of their own: {', '.join(odd)}"
+        raise StudyError(path, problem, mend)
+
+
+def find_shared(
+    path: str, sample: str, passed: Container[str], taken: Iterable[str]
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """What all cells of a sample share in the columns of an .h5ad.
+
+    Parameters
+    ----------
+    sample
+        The column of the samples.
+    passed
+        Columns that have their place in the sheet already.
+    taken
+        Names that no further column of the sheet may have.
+
+    Returns
+    -------
+    shared : dict
+        By value of `sample`, the values of the columns, by names fit for a sheet; what is not
+        known is left out.
+    left_out : dict
+        Why a column is not shared, by its name in the file.
+    """
+    import h5py
+    import numpy as np
+
+    samples, labels = read_labels(path, sample)
+    first = np.unique(samples, return_index=True)[1]
+    with h5py.File(path) as file:
+        columns = [str(name) for name in file["obs"].attrs["column-order"]]
+    shared, left_out, taken = {label: {} for label in labels}, {}, set(taken)
+    for column in columns:
+        if column in passed:
+            continue
+        name = as_name(column)
+        if not name or name in taken:
+            taken_by = "its name is the workflow's, or another column's"
+            left_out[column] = taken_by if name else "its name has no letter or digit"
+            continue
+        codes, values = read_column(path, column)
+        alike = codes == codes[first][samples]
+        if not alike.all():
+            left_out[column] = f"not alike in all cells of '{labels[samples[alike.argmin()]]}'"
+            continue
+        texts = as_text(values)
+        # Neither is a cell of a sheet.
+        if any(re.search(r"[\t\n\r]", text) for text in texts):
+            left_out[column] = "has tabs or line breaks"
+            continue
+        taken.add(name)
+        for label, code in zip(labels, codes[first], strict=True):
+            if code >= 0:
+                shared[label][name] = texts[code]
+    return shared, left_out

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
+from latere.errors import StudyError
+from latere.matrices import rows_of
 from latere.study import URL, Run, Study, url_name
 
 # Asked for over expected. Memory: what is measured differs by less from run to run. Time: other
@@ -403,17 +405,17 @@ class Sizes:
         return sum(entry.stat().st_size for entry in files) or index_bytes(self.bases())
 
     def source(self, name: str) -> Shape:
-        """Cells that a run's counts are loaded from: its matrix, else what its reads will give."""
+        """Cells of a run in its matrix, or in its part of one, else what its reads will give."""
         run = self.study.runs[name]
         if run.matrix and (matrix := self.local(run.matrix[0])).is_file():
-            return self._shape(run, matrix)
+            return self._shape(run, matrix, run.subset)
         # What a matrix holds that is still to be fetched nobody knows.
         cells = MOST_CELLS if run.matrix else min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
         return Shape(cells, TESTED_GENES, ENTRIES_PER_CELL * cells)
 
-    def _shape(self, run: Run, path: Path) -> Shape:
+    def _shape(self, run: Run, path: Path, subset: str = "") -> Shape:
         """Shape of the matrix of a run; of its barcodes, if they are droplets, as many as cells."""
-        shape = matrix_shape(str(path), path.stat().st_mtime)
+        shape = matrix_shape(str(path), path.stat().st_mtime, subset)
         droplets = shape.cells > MOST_BARCODES and not run.subset
         return replace(shape, cells=MOST_CELLS) if droplets else shape
 
@@ -424,15 +426,11 @@ class Sizes:
 
     def called(self) -> Shape:
         """Cells of all runs before the limits: counted, else as their sources tell."""
-        shapes = {}
-        for name, run in self.study.runs.items():
-            counted = (self.results / f"counts/{name}.h5ad").is_file()
-            # Runs may be parts of one matrix.
-            shapes[name if counted else run.matrix or name] = self.counted(name)
+        shapes = [self.counted(name) for name in self.study.runs]
         return Shape(
-            sum(shape.cells for shape in shapes.values()),
-            max(shape.genes for shape in shapes.values()),
-            sum(shape.entries for shape in shapes.values()),
+            sum(shape.cells for shape in shapes),
+            max(shape.genes for shape in shapes),
+            sum(shape.entries for shape in shapes),
         )
 
     def largest_sample(self) -> float:
@@ -455,7 +453,7 @@ def fastq_spots(file: str | Path) -> float:
 
 
 @cache
-def matrix_shape(path: str, changed: float) -> Shape:
+def matrix_shape(path: str, changed: float, subset: str = "") -> Shape:
     """Shape of a count matrix: an .h5ad, a 10x .h5 or a MatrixMarket file.
 
     Parameters
@@ -464,6 +462,9 @@ def matrix_shape(path: str, changed: float) -> Shape:
         The matrix.
     changed
         Time of its last change, so that another one is read anew.
+    subset
+        ``obs_column=value`` of the cells of an .h5ad that count, else all; each is taken to have as
+        many entries as the others.
 
     Returns
     -------
@@ -472,8 +473,10 @@ def matrix_shape(path: str, changed: float) -> Shape:
         what is wrong with it is told by the job that reads it.
     """
     try:
-        return _mtx_shape(path) if ".mtx" in Path(path).name else _h5_shape(path)
-    except (OSError, KeyError, ValueError, StopIteration):
+        shape = _mtx_shape(path) if ".mtx" in Path(path).name else _h5_shape(path)
+        share = float(rows_of(path, subset).mean()) if subset else 1
+        return replace(shape, cells=shape.cells * share, entries=shape.entries * share)
+    except (OSError, KeyError, ValueError, StopIteration, StudyError):
         entries = int(Path(path).stat().st_size / BYTES_PER_ENTRY)
         return Shape(entries / ENTRIES_PER_CELL, TESTED_GENES, entries)
 

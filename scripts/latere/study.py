@@ -75,6 +75,14 @@ class Run:
         return not self.matrix
 
     @property
+    def source(self) -> str:
+        """Where the run comes from, in words."""
+        files = self.sra or ", ".join(self.matrix[:1] or self.files)
+        parts = [f"layer {self.layer}"] if self.layer else []
+        parts += [part for part in (self.subset, self.barcodes) if part]
+        return f"{files} ({', '.join(parts)})" if parts else files
+
+    @property
     def accession(self) -> str | None:
         """Accession to download, None where the archive is a file or the run has none."""
         return self.sra if ACCESSION.fullmatch(self.sra) else None
@@ -106,6 +114,8 @@ class Study:
         Columns that describe a sample, by its name.
     chemistries
         The table of chemistries, by name.
+    left_out
+        Why a column of an .h5ad that is split into runs does not describe its samples, by name.
     """
 
     name: str
@@ -113,6 +123,7 @@ class Study:
     runs: dict[str, Run]
     samples: dict[str, dict[str, str]]
     chemistries: dict[str, Chemistry] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def contrasts(self) -> dict[str, dict]:
@@ -171,7 +182,7 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     # The embedded study makes its own input.
     made = f"results/{config['study']}/simulated/" if "simulation" in config else None
     sheet = config["samples"]
-    rows = expand_rows(read_sheet(sheet), sheet)
+    rows, left_out = expand_rows(read_sheet(sheet), sheet)
     check_rows(rows, sheet, load_schema(tables / "schemas/samples.schema.yaml"))
     runs = to_runs(rows, sheet)
     lines = {run.name: line for run, (line, _) in zip(runs, rows, strict=True)}
@@ -183,8 +194,8 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     )
     samples = collect_samples(rows, sheet)
     by_name = {run.name: run for run in runs}
-    study = Study(config["study"], config, by_name, samples, chemistries)
-    _raise(check_contrasts(config["contrasts"], samples, source, sheet))
+    study = Study(config["study"], config, by_name, samples, chemistries, left_out)
+    _raise(check_contrasts(config["contrasts"], samples, source, sheet, left_out))
     _raise(check_limits(study, source, sheet))
     _raise(check_paths(study, source, made))
     return study
@@ -272,7 +283,10 @@ def _bad_name(name: str) -> tuple[str, str]:
 
 
 def fill_defaults(value: Mapping, schema: dict) -> dict:
-    """A copy of a configuration in which missing keys have the schema's defaults."""
+    """A copy of a configuration in which missing keys have the schema's defaults.
+
+    Where a default is a map itself, it holds for the keys that a map leaves out.
+    """
     filled = dict(value)
     for key, part in schema.get("properties", {}).items():
         if key not in filled and "default" in part:
@@ -281,7 +295,7 @@ def fill_defaults(value: Mapping, schema: dict) -> dict:
     for key, inner in filled.items():
         part = schema.get("properties", {}).get(key, more)
         if isinstance(inner, Mapping) and isinstance(part, dict):
-            filled[key] = fill_defaults(inner, part)
+            filled[key] = fill_defaults({**(part.get("default") or {}), **inner}, part)
     return filled
 
 
@@ -395,15 +409,24 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
     _raise(errors)
 
 
-def expand_rows(rows: list[tuple[int, dict]], path: str) -> list[tuple[int, dict]]:
+def expand_rows(
+    rows: list[tuple[int, dict]], path: str
+) -> tuple[list[tuple[int, dict]], dict[str, str]]:
     """The rows of the sheet, with one row a run in place of each that names a column of runs.
+
+    Returns
+    -------
+    rows : list of tuple
+        With the line of the sheet that each comes from.
+    left_out : dict
+        As `split_rows` tells it, of all files.
 
     Raises
     ------
     StudyError
         A matrix that cannot be split so.
     """
-    expanded, errors = [], []
+    expanded, left_out, errors = [], {}, []
     for number, row in rows:
         where = f"{path}, row {number}"
         more = [name for name in ("run", "subset") if name in row]
@@ -415,12 +438,13 @@ def expand_rows(rows: list[tuple[int, dict]], path: str) -> list[tuple[int, dict
             errors.append(StudyError(where, problem, mend))
         else:
             try:
-                parts = split_rows(row, {*RUN_COLUMNS, *CELL_COLUMNS})
+                parts, without = split_rows(row, {*RUN_COLUMNS, *CELL_COLUMNS})
                 expanded += [(number, part) for part in parts]
+                left_out |= without
             except StudyError as error:
                 errors.append(StudyError(f"{where}: {error.where}", error.problem, error.mend))
     _raise(errors)
-    return expanded
+    return expanded, left_out
 
 
 def to_runs(rows: list[tuple[int, dict]], path: str) -> list[Run]:
@@ -615,8 +639,15 @@ def check_contrasts(
     samples: Mapping[str, Mapping[str, str]],
     source: str,
     sheet: str,
+    left_out: Mapping[str, str],
 ) -> list[StudyError]:
-    """Problems of the contrasts: columns, levels, replicates, covariates."""
+    """Problems of the contrasts: columns, levels, replicates, covariates.
+
+    Parameters
+    ----------
+    left_out
+        Why a column that a user may expect in the sheet is not there, by its name.
+    """
     columns = list(next(iter(samples.values())))
     errors = []
     for name, contrast in contrasts.items():
@@ -625,7 +656,8 @@ def check_contrasts(
         missing = [column for column in named if column not in columns]
         if missing:
             known = ", ".join(columns) or "none"
-            problem = f"column '{missing[0]}' is not in {sheet}"
+            why = left_out.get(missing[0])
+            problem = f"column '{missing[0]}' is not in {sheet}" + (f" ({why})" if why else "")
             errors.append(StudyError(where, problem, f"Columns that describe samples: {known}."))
             continue
         if contrast["case"] == contrast["control"]:
@@ -687,7 +719,7 @@ def check_contrasts(
 
 
 def check_limits(study: Study, source: str, sheet: str) -> list[StudyError]:
-    """Limits for a sample that is not in the sheet, and floors above their ceilings."""
+    """Limits for a sample that is not in the sheet, that set none, or that leave no cell."""
     errors = []
     own = study.config["cells"]["samples"]
     for sample in [name for name in own if name not in study.samples]:
@@ -698,13 +730,20 @@ def check_limits(study: Study, source: str, sheet: str) -> list[StudyError]:
         errors.append(StudyError(where, f"sample '{sample}' is not in {sheet}", mend))
     for sample in ["", *own]:
         for name, rule in study.limits(sample).items():
-            if not isinstance(rule, Mapping) or None in (rule["floor"], rule["ceiling"]):
+            if not isinstance(rule, Mapping) or (sample and name not in own[sample]):
                 continue
-            if rule["floor"] > rule["ceiling"] and (not sample or name in own[sample]):
-                key = f"cells.samples.{sample}.{name}" if sample else f"cells.{name}"
-                problem = f"its floor, {rule['floor']}, is above its ceiling, {rule['ceiling']}"
+            where = f"{source}: key 'cells.{f'samples.{sample}.' * bool(sample)}{name}'"
+            floor, ceiling = rule["floor"], rule["ceiling"]
+            # The other end only bounds what these two set.
+            end = "floor" if name.startswith("min") else "ceiling"
+            if rule["deviations"] is None and rule[end] is None:
+                problem = f"sets no limit: it has neither deviations nor a {end}"
+                mend = "Give one of them, or a number for a fixed limit; null for none."
+                errors.append(StudyError(where, problem, mend))
+            elif None not in (floor, ceiling) and floor > ceiling:
+                problem = f"its floor, {floor}, is above its ceiling, {ceiling}"
                 mend = "Give a floor that is no greater; null for none."
-                errors.append(StudyError(f"{source}: key '{key}'", problem, mend))
+                errors.append(StudyError(where, problem, mend))
         limits = study.limits(sample)
         for figure in ("counts", "genes"):
             least, most = (limits[f"{side}_{figure}"] for side in ("min", "max"))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from latere.study import Study, check_limits
+from latere.errors import StudyError
+from latere.study import Study, check_config, check_limits, load_schema
 
 FLOOR = {"deviations": 5, "floor": 500, "ceiling": None}
 NONE = {"max_counts": None, "max_genes": None}
@@ -36,6 +37,15 @@ def test_limits_of_a_sample_stand_over_those_of_the_study():
             {"A_1": {"min_counts": {"ceiling": 400}}},
             ["A_1.min_counts'", "its floor, 500, is above"],
         ),
+        (
+            {"A_1": {"max_percent_mt": {"floor": 5}}},
+            ["A_1.max_percent_mt'", "no limit: it has neither deviations nor a ceiling", "null"],
+        ),
+        (
+            {"A_1": {"min_counts": {"deviations": None, "floor": None, "ceiling": 9}}},
+            ["A_1.min_counts'", "no limit: it has neither deviations nor a floor"],
+        ),
+        ({"A_1": {"max_genes": {}}}, ["A_1.max_genes'", "no limit"]),
         ({"A_1": {"max_genes": 100}}, ["cells.samples.A_1'", "200 genes at least and 100 at most"]),
     ],
 )
@@ -43,3 +53,32 @@ def test_faults_are_told_before_the_first_job(samples, words):
     (error,) = check_limits(study(**samples), "c.yaml", "sheet.tsv")
     assert all(word in str(error) for word in words)
     assert check_limits(study(), "c.yaml", "sheet.tsv") == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [None, 9, {"ceiling": 9}, {"deviations": 3}, {"deviations": 3, "floor": 5, "ceiling": 9}],
+)
+def test_what_sets_a_limit_is_none_or_one(rule):
+    assert check_limits(study(A_1={"max_percent_mt": rule}), "c.yaml", "sheet.tsv") == []
+
+
+def test_fault_of_the_study_is_told_once():
+    some = study(A_1={"min_genes": 9})
+    some.config["cells"] |= {"max_percent_hb": {"floor": 5}}
+    (error,) = check_limits(some, "c.yaml", "sheet.tsv")
+    assert "key 'cells.max_percent_hb': sets no limit" in str(error)
+
+
+def test_a_limit_has_the_defaults_of_what_it_leaves_out(root):
+    schema = load_schema(root / "config/schemas/config.schema.yaml")
+    cells = {"min_counts": {"floor": 100}, "max_counts": {"deviations": 3}}
+    config = check_config({"study": "s", "samples": "s.tsv", "cells": cells}, "c.yaml", schema)
+    limits = Study("s", config, {}, {"A_1": {}}).limits("A_1")
+    assert limits["min_counts"] == {"deviations": 5, "floor": 100, "ceiling": 1000}
+    assert limits["max_counts"] == {"deviations": 3, "floor": None, "ceiling": None}
+    assert limits["max_percent_mt"] == {"deviations": 3, "floor": 8, "ceiling": 20}
+    with pytest.raises(StudyError, match="'cells.min_genes.flor'.*\n.*'cells.min_genes.floor'"):
+        check_config(
+            {"study": "s", "samples": "s.tsv", "cells": {"min_genes": {"flor": 1}}}, "c", schema
+        )

@@ -1,6 +1,7 @@
 """The files of a matrix are found in whatever folders people have, and faults seen before a job."""
 
 import gzip
+import itertools
 from pathlib import Path
 
 import anndata as ad
@@ -124,13 +125,112 @@ def test_folders_that_name_no_matrix(touch):
         find_files(f"{folder}/empty")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("counts.csv", r"a table of text;.*\n.*write_h5ad"),
+        ("GSM1_counts.TSV.gz", r"a table of text;.*\n.*write_h5ad"),
+        ("dge.txt.gz", "a table of text"),
+        ("counts.xlsx", "a spreadsheet"),
+        ("atlas.loom", r"a loom file;.*\n.*read_loom"),
+        ("seurat.rds", r"an object of R;.*\n.*write10xCounts.*LayerData"),
+        ("all.RData", "an object of R"),
+        ("GSE1_RAW.tar", r"an archive of files;.*\n.*Unpack it"),
+        ("filtered_feature_bc_matrix.tar.gz", "an archive"),
+        ("a.zip", "an archive"),
+        ("atlas.h5ad.gz", r"a packed HDF5 file;.*\n.*gunzip"),
+        ("GSM1_barcodes.tsv.gz", r"one file of three;.*\n.*separated by commas"),
+        ("counts.mtx.gz", "one file of three"),
+    ],
+)
+def test_forms_that_are_not_read(touch, name, told):
+    url = f"https://example.org/a/{name}"
+    in_query = f"https://example.org/geo/?acc=GSM1&file={name.replace('_', '%5F')}"
+    for text in (str(touch(name) / name), url, f"{url}?download=1", in_query):
+        with pytest.raises(StudyError, match=told) as caught:
+            find_files(text)
+        assert caught.value.where == text
+    # A name that is mistyped is told as such, elsewhere.
+    assert find_files(f"no/{name}") == (f"no/{name}",)
+
+
+def test_link_to_the_archive_of_a_series():
+    with pytest.raises(StudyError, match="an archive of files"):
+        find_files("https://example.org/geo/download/?acc=GSE1&format=file")
+
+
+@pytest.mark.parametrize("name", ["a.h5", "b.h5ad"])
+def test_the_only_file_of_a_folder_is_taken(touch, name):
+    folder = touch(f"a/{name}", "a/notes.txt")
+    assert names(find_files(f"{folder}/a"), folder) == [f"a/{name}"]
+    touch("a/other.h5")
+    with pytest.raises(StudyError, match=f"holds 2 matrices .{name}, other.h5.*\n.*{name}"):
+        find_files(f"{folder}/a")
+
+
+MULTI = "outs/per_sample_outs/s1/count/sample_"
+
+
+@pytest.mark.parametrize("hdf5", [True, False])
+@pytest.mark.parametrize("way", ["", "outs", "outs/per_sample_outs/s1", f"{MULTI[:-8]}"])
+def test_output_of_multi(touch, way, hdf5):
+    ends = (".h5",) if hdf5 else [f"/{name}" for name in three()]
+    made = {
+        kind: [f"{MULTI}{kind}_feature_bc_matrix{end}" for end in ends]
+        for kind in ("raw", "filtered")
+    }
+    pool = [f"outs/multi/count/raw_feature_bc_matrix{end}" for end in ends]
+    folder = touch(*made["filtered"], *pool)
+    path, cells = str(folder / way), made["filtered"][:2][-1]
+    # The droplets of the only sample are those of its pool; CellRanger 7 and later give its own.
+    assert names(find_files(path), folder) == [*pool, cells]
+    touch(*made["raw"])
+    assert names(find_files(path), folder) == [*made["raw"], cells]
+    assert names(find_files(path, "filtered"), folder) == made["filtered"]
+
+
+def test_samples_of_multi_are_told_apart(touch):
+    one = [f"{MULTI}filtered_feature_bc_matrix.h5"]
+    two = [one[0].replace("s1", "s2")]
+    # Beside them the matrix of all, as CellRanger 10 leaves it.
+    folder = touch(*one, *two, "outs/multi/count/raw_feature_bc_matrix.h5", *OUTS)
+    with pytest.raises(StudyError, match=r"holds 2 outputs \(per_sample_outs/s1, .*s2\).*\n.*s1"):
+        find_files(f"{folder}/outs")
+    assert names(find_files(f"{folder}/outs/per_sample_outs/s2"), folder) == two
+    pool = ["outs/multi/count/raw_feature_bc_matrix.h5"]
+    assert names(find_files(f"{folder}/outs/multi"), folder) == pool
+
+
+def test_output_of_starsolo_without_exons(touch):
+    full = "a.Solo.out/GeneFull_Ex50pAS/raw/"
+    folder = touch(*three(full), *three("a.Solo.out/Velocyto/raw/"), *three("a.Solo.out/SJ/raw/"))
+    assert names(find_files(str(folder)), folder) == three(full)
+    touch(*three("a.Solo.out/GeneFull/raw/"))
+    with pytest.raises(StudyError, match=r"holds 2 outputs \(GeneFull, GeneFull_Ex50pAS\)"):
+        find_files(str(folder))
+    touch(*three("a.Solo.out/Gene/raw/"))
+    assert names(find_files(str(folder)), folder) == three("a.Solo.out/Gene/raw/")
+
+
+def test_two_outputs_of_starsolo(touch):
+    folder = touch(*SOLO, *three("b.Solo.out/Gene/raw/"))
+    with pytest.raises(StudyError, match=r"holds 2 outputs \(a.Solo.out, b.*\n.*one in each row"):
+        find_files(str(folder))
+
+
+def test_velocities_alone_are_no_counts(touch):
+    with pytest.raises(StudyError, match="without a count matrix"):
+        find_files(f"{touch(*three('Solo.out/Velocyto/raw/'))}/Solo.out")
+
+
 @pytest.fixture
 def write(tmp_path):
     """Write an .h5ad of six cells and four genes."""
 
     def write(obs=None, var=None, x=None, **parts):
-        barcodes = [f"{code}AAACCTGAGAAACC-1" for code in ("AA", "AC", "AG", "AT", "CA", "CC")]
-        obs = pd.DataFrame(obs or {}, index=barcodes)
+        if not isinstance(obs, pd.DataFrame):
+            barcodes = [f"{code}AAACCTGAGAAACC-1" for code in ("AA", "AC", "AG", "AT", "CA", "CC")]
+            obs = pd.DataFrame(obs or {}, index=barcodes)
         var = pd.DataFrame(index=["GAPDH", "CD3E", "RPS6", "MT-CO1"]) if var is None else var
         x = csr_matrix(np.ones((len(obs), len(var)), np.float32)) if x is None else x
         path = tmp_path / "matrix.h5ad"
@@ -138,6 +238,64 @@ def write(tmp_path):
         return str(path)
 
     return write
+
+
+CODES = ["".join(code) for code in itertools.product("ACGT", repeat=8)]
+CELLS = {
+    "10x": "ACGT{}ACGT-1",
+    "Seurat": "sample1_ACGT{}ACGT-1",
+    "Seurat, merged": "ACGT{}ACGT_2",
+    "R": "X10X_P4_3_ACGT{}ACGT.1",
+    "scanpy": "ACGT{}ACGT-1-0",
+    "velocyto": "pbmc:ACGT{}ACGTx",
+    "inDrop": "AAACAAAC-{}",
+    "Drop-seq": "ACGT{}",
+}
+SYMBOLS = ["TAGAP", "GATA1", "CTAGE1", "TTN", "CATG1", "NTNG1", "ATAT1", "GNA11", "TNNT1", "CD3E"]
+
+
+@pytest.mark.parametrize("form", CELLS.values(), ids=CELLS)
+def test_cells_are_told_from_symbols_by_their_barcodes(write, form):
+    """Symbols that no family tells, the first rows being spike-ins, and cells of any name."""
+    genes = [f"ERCC-{n:05}" for n in range(1000)] + [
+        f"{name}-{n}" for name in SYMBOLS for n in range(300)
+    ]
+    cells = pd.DataFrame(
+        index=[f"empty{n}" for n in range(900)] + [form.format(code) for code in CODES[:3000]]
+    )
+    path = write(var=pd.DataFrame(index=genes), obs=cells, x=csr_matrix((3900, 4000)))
+    inspect((path,), "", "")
+    write_transposed(path)
+    told = "its 4,000 rows are genes .* and its 3,900 columns cells"
+    with pytest.raises(StudyError, match=f"transposed: {told}"):
+        inspect((path,), "", "")
+
+
+@pytest.mark.parametrize("genes", ["human", "mouse", "ensembl"])
+@pytest.mark.parametrize("cell", ["P{:04}_A1", "{}_1", "MT-A{}", "RPS1_{}", "FAM{}"])
+def test_cells_are_told_from_genes_where_they_have_no_barcode(write, cell, genes):
+    some, more = {
+        "human": ("ZNF{}", "CD{}A"),
+        "mouse": ("Gm{}", "Cd{}a"),
+        "ensembl": ("ENSG{:011}.2", "ENSG{:011}_PAR_Y"),
+    }[genes]
+    # As rare as what tells them is among the genes of a species.
+    names = [(more if n % 19 else some).format(n) for n in range(1, 2001)]
+    cells = pd.DataFrame(index=[cell.format(n) for n in range(300)])
+    path = write(var=pd.DataFrame(index=names), obs=cells, x=csr_matrix((300, 2000)))
+    inspect((path,), "", "")
+    write_transposed(path)
+    with pytest.raises(StudyError, match="is transposed: its 2,000 rows are genes"):
+        inspect((path,), "", "")
+
+
+def test_features_that_are_sequences_are_no_cells(write):
+    guides = pd.DataFrame(index=[f"guide_{code}{code}" for code in CODES[:50]])
+    inspect((write(var=guides),), "", "")
+
+
+def write_transposed(path):
+    ad.read_h5ad(path).T.write_h5ad(path)
 
 
 def test_faults_of_a_file(tmp_path, write):
@@ -156,6 +314,10 @@ def test_faults_of_a_file(tmp_path, write):
         file["matrix"] = np.ones((2, 2))
     with pytest.raises(StudyError, match="holds no count matrix that is known; it has matrix"):
         inspect((str(tmp_path / "a.loom"),), "", "")
+    unnamed = tmp_path / "counts"
+    unnamed.write_text("no")
+    with pytest.raises(StudyError, match="is of no form that is known.*\n.*Give a 10x folder"):
+        inspect((str(unnamed),), "", "")
     mtx = tmp_path / "matrix.mtx.gz"
     for text, told in (
         ("a,b\n1,2\n", "begins with b'a,b"),
@@ -213,21 +375,56 @@ def test_split_fills_the_sheet(write):
             "lane": ["1", "1", "2", "1", "1", "1"],
             "n_counts": [5] * 6,
             "kit": ["v2"] * 6,
+            "Disease_state": ["other"] * 6,
+            "site": ["x", "x", "", "y", "y", "y"],
+            "note": ["a\nb"] * 6,
+            "§": ["x"] * 6,
+            "clinic": ["", "", "", "c", "c", "c"],
+            "empty": pd.Categorical([None] * 6, categories=["x"]),
         }
     )
     row = {"matrix": path, "split": "library", "sample": "donor", "barcodes": "filtered"}
-    rows = split_rows(row | {"kit": "v3"}, RESERVED)
+    rows, left_out = split_rows(row | {"kit": "v3"}, RESERVED)
     first = {"age": "61", "Disease_state": "ill", "drug": "x", "treated": "True", "kit": "v3"}
-    second = {"age": "7", "Disease_state": "well", "kit": "v3"}
+    second = {"clinic": "c", "age": "7", "Disease_state": "well", "kit": "v3"}
     of_file = {"matrix": path, "barcodes": "filtered"}
     assert rows == [
         first | of_file | {"run": "L_1", "sample": "d1", "subset": "library=L 1"},
         first | of_file | {"run": "L2", "sample": "d1", "subset": "library=L2"},
         second | of_file | {"run": "L3", "sample": "d2", "subset": "library=L3"},
     ]
+    taken = "its name is the workflow's, or another column's"
+    assert left_out == {
+        "score": "not alike in all cells of 'd1'",
+        "lane": "not alike in all cells of 'd1'",
+        "n_counts": taken,
+        "kit": taken,
+        "Disease_state": taken,
+        "site": "not alike in all cells of 'd1'",
+        "note": "has tabs or line breaks",
+        "§": "its name has no letter or digit",
+    }
     # Without a column of samples each run is one.
-    samples = [row["sample"] for row in split_rows({"matrix": path, "split": "donor"}, RESERVED)]
-    assert samples == ["d1", "d2"]
+    rows, _ = split_rows({"matrix": path, "split": "donor"}, RESERVED)
+    assert [row["sample"] for row in rows] == ["d1", "d2"]
+
+
+def test_split_reads_a_column_once(write, monkeypatch):
+    """And so do the runs that come of it, whose cells are looked up by its codes."""
+    path = write({"donor": ["p1"] * 5 + ["p2"], "age": [1.0] * 6, "score": np.arange(6) / 7})
+    read, seen = ad.io.read_elem, []
+    monkeypatch.setattr(ad.io, "read_elem", lambda elem: seen.append(elem.name) or read(elem))
+    places = matrices.layers_of
+    monkeypatch.setattr(matrices, "layers_of", lambda file: seen.append("X") or places(file))
+    texts = matrices.as_text
+    monkeypatch.setattr(
+        matrices, "as_text", lambda values: seen.append(len(values)) or texts(values)
+    )
+    rows, _ = split_rows({"matrix": path, "split": "donor"}, RESERVED)
+    for row in rows:
+        inspect((path,), "", row["subset"])
+    # Of what cells do not share no text is made.
+    assert seen == ["/obs/donor", 2, "/obs/age", 1, "/obs/score", "X"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from latere.requests import Sizes
 from latere.study import Run, Study
-from plan import cost_jobs, parse_jobs, show, sum_stages
+from plan import cost_jobs, describe_columns, parse_jobs, show, sum_stages
 
 TEXT = """
 Job stats:
@@ -107,3 +107,12 @@ def test_disk_peaks_with_what_is_kept_and_the_largest_runs_that_wait(unpacked, p
     total = sum_stages(jobs, costs, jobs[:0], STAGES, unpacked).loc["in all"]
     assert total[["core-hours", "memory", "disk peak", "disk final"]].tolist() == [3, 44, peak, 4]
     assert not np.isnan(total["GPU-hours"])
+
+
+def test_columns_of_a_split_matrix_are_told():
+    left_out = {"score": "not alike", "lane": "not alike", "kept": "taken"}
+    study = Study("s", {}, {}, {"d1": {"age": "61", "sex": "f"}}, left_out=left_out)
+    told = " ".join(describe_columns(study).split())
+    assert "columns that describe samples: age, sex." in told
+    assert "Left out of obs: score, lane (not alike); kept (taken)." in told
+    assert describe_columns(Study("s", {}, {}, {"d1": {}})) == ""

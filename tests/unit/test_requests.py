@@ -38,9 +38,11 @@ def study(*runs, fasta="genome.fa"):
     return Study("s", config, {run.name: run for run in runs}, {})
 
 
-def matrix(path, cells, genes=100, tested=None):
+def matrix(path, cells, genes=100, tested=None, parts=None):
     counts = sp.random(cells, genes, density=0.1, format="csr", random_state=1)
     table = ad.AnnData(counts)
+    if parts:
+        table.obs["s"] = np.repeat(list(parts), list(parts.values()))
     if tested:
         table.var["tested"] = np.arange(genes) < tested
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +140,7 @@ def test_index_on_disk_else_from_the_genome(tmp_path):
 
 def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
     shared = tmp_path / "shared.h5ad"
-    whole = matrix(shared, 300)
+    whole = matrix(shared, 300, parts={"a": 60, "b": 90, "other": 150})
     runs = [
         Run("a", "a", matrix=(str(shared),), subset="s=a"),
         Run("b", "b", matrix=(str(shared),), subset="s=b"),
@@ -146,15 +148,17 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
         Run("d", "d", sra="SRR2", spots=10**12),
     ]
     sizes = Sizes(study(*runs), tmp_path / "results/s")
-    assert sizes.called().cells == 300 + 20 + requests.MOST_CELLS
+    assert sizes.called().cells == 60 + 90 + 20 + requests.MOST_CELLS
+    part = Shape(60, 100, whole.entries / 5)
+    assert sizes.source("a") == part
     counted = [matrix(tmp_path / f"results/s/counts/{run.name}.h5ad", 40) for run in runs]
     assert sizes.called() == Shape(160, 100, sum(shape.entries for shape in counted))
     assert sizes.kept() == sizes.called()
     kept = matrix(tmp_path / "results/s/cells/cells.h5ad", 120, tested=60)
     assert sizes.kept() == kept and sizes.called().cells == 160
-    # A job that loads counts holds the whole matrix.
+    # A job that loads counts holds its part of the matrix.
     assert requests.of_job("load_counts", {"run": "a"}, 1, sizes) == requests.load_counts(
-        whole.entries
+        part.entries
     )
 
 
@@ -164,6 +168,11 @@ def test_shape_of_a_10x_folder_and_of_a_broken_matrix(tmp_path):
     assert requests.matrix_shape(str(tmp_path / "10x/matrix.mtx"), 0) == Shape(20, 100, 300)
     (tmp_path / "broken.h5ad").write_bytes(bytes(2800))
     assert requests.matrix_shape(str(tmp_path / "broken.h5ad"), 0).entries == 1000
+    # A column that is not there is told by the job that reads the matrix.
+    matrix(tmp_path / "whole.h5ad", 30)
+    size = (tmp_path / "whole.h5ad").stat().st_size
+    shape = requests.matrix_shape(str(tmp_path / "whole.h5ad"), 0, "s=a")
+    assert shape.entries == int(size / requests.BYTES_PER_ENTRY)
 
 
 def test_shape_of_a_real_matrix(real):
@@ -185,7 +194,7 @@ def test_archives_of_gse132509_have_the_bytes_a_spot_that_are_assumed(real):
 def test_droplets_are_not_taken_for_cells(tmp_path):
     """Nor are the cells of many runs in one file for droplets."""
     path, many = tmp_path / "raw.h5ad", requests.MOST_BARCODES + 1
-    whole = matrix(path, many, genes=3)
+    whole = matrix(path, many, genes=3, parts={"b": many})
     raw, part = Run("a", "s", matrix=(str(path),)), Run("b", "s", matrix=(str(path),), subset="s=b")
     sizes = Sizes(study(raw), tmp_path / "results/s")
     expected = Shape(requests.MOST_CELLS, 3, whole.entries)
