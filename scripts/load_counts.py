@@ -11,7 +11,6 @@ from latere import matrices
 from latere.errors import StudyError
 from latere.job import start
 from latere.tables import write_counts
-from latere.threshold import otsu_threshold
 
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
 NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
@@ -27,6 +26,7 @@ EMPTY = 100
 NEARLY_NONE, DROPLETS = 10, 50_000
 # With fewer barcodes their distribution says nothing.
 FEW = 100
+BINS = 256
 # Entries that are looked at or read at a time.
 CHUNK = 1 << 22
 MOST = 2**31 - 1
@@ -347,6 +347,32 @@ def with_counts(counts, n_counts):
     indptr = np.append(0, counts.indptr[1:][n_counts > 0]).astype(counts.indptr.dtype)
     shape = (len(indptr) - 1, counts.shape[1])
     return csr_matrix((counts.data, counts.indices, indptr), shape=shape, copy=False)
+
+
+def otsu_threshold(values) -> float:
+    """The threshold that best parts values in two (Otsu 1979, IEEE Trans SMC 9:62).
+
+    Parameters
+    ----------
+    values
+        Shape (n,), not all equal.
+
+    Returns
+    -------
+    float
+        Amid the gap, where values of the two groups lie apart.
+    """
+    import numpy as np
+
+    numbers, edges = np.histogram(values, bins=BINS)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(numbers)[:-1]
+    above = numbers.sum() - below
+    sum_below = np.cumsum(numbers * centres)[:-1]
+    sum_above = (numbers * centres).sum() - sum_below
+    between = below * above * (sum_below / below - sum_above / above) ** 2
+    # Bins without a value do as well as their neighbours: amid them.
+    return float(edges[1:-1][np.isclose(between, between.max(), rtol=1e-12)].mean())
 
 
 def find_kind(n_counts) -> tuple[str, str]:

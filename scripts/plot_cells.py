@@ -113,33 +113,6 @@ def density(values: np.ndarray, points: int = DENSITY_POINTS) -> tuple[np.ndarra
     return (edges[1:] + edges[:-1]) / 2, heights / heights.max()
 
 
-def observed_histogram(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Histogram of the cells' scores, in bins like those of the simulated doublets.
-
-    Parameters
-    ----------
-    scores
-        Shape (n,); none is lost that lies beyond the last edge.
-    edges
-        Of the simulated scores, evenly spaced from 0.
-
-    Returns
-    -------
-    counts, edges : numpy.ndarray
-    """
-    step = edges[1] - edges[0]
-    bins = max(len(edges) - 1, int(np.ceil(scores.max() / step)))
-    return np.histogram(scores, bins=bins, range=(0, max(bins * step, scores.max())))
-
-
-def merge_bins(edges: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A histogram of bins twice as wide; a last bin that has no partner gets an empty one."""
-    if len(counts) % 2:
-        edges = np.append(edges, 2 * edges[-1] - edges[-2])
-        counts = np.append(counts, 0)
-    return edges[::2], counts[::2] + counts[1::2]
-
-
 def wrap(text: str, width: float, size: float) -> str:
     """Break a text into lines of a width in inches, set in a font size in points."""
     return "\n".join(textwrap.wrap(text, max(8, int(width * 72 / (EM * size)))))
@@ -472,7 +445,7 @@ def plot_doublets(scores: dict[str, np.ndarray], doublets: dict[str, dict]):
     """Doublet scores of the cells against those of simulated doublets, by run.
 
     A score rises with the doublets that are expected, so with the cells of its run: each panel has
-    its own axis, on which 0 and the threshold are told.
+    its own axis, logarithmic as the scores are called, on which the threshold is told.
 
     Parameters
     ----------
@@ -484,7 +457,9 @@ def plot_doublets(scores: dict[str, np.ndarray], doublets: dict[str, dict]):
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    figure, panels, size = small_multiples(list(scores), "doublet score", "density", own_x=True)
+    figure, panels, size = small_multiples(
+        list(scores), "doublet score, log scale", "share", own_x=True
+    )
     for axes, (run, of_cells) in zip(panels, scores.items(), strict=True):
         axes.set_yticks([])
         about = doublets[run]
@@ -494,19 +469,17 @@ def plot_doublets(scores: dict[str, np.ndarray], doublets: dict[str, dict]):
             continue
         simulated = about["simulated_scores"]
         edges = np.array(simulated["edges"])
-        numbers, bins = observed_histogram(of_cells, edges)
         high = 0
-        for counts, at, style in (
-            (numbers, bins, {"color": "#9cc6e0", "fill": True}),
-            (np.array(simulated["counts"]), edges, {"color": VERMILION, "lw": 0.9}),
+        for counts, style in (
+            (np.histogram(of_cells, edges)[0], {"color": "#9cc6e0", "fill": True}),
+            (np.array(simulated["counts"]), {"color": VERMILION, "lw": 0.9}),
         ):
-            at, counts = merge_bins(at, counts)
-            heights = counts / counts.sum() / (at[1] - at[0])
-            axes.stairs(heights, at, **style)
-            high = max(high, heights.max())
+            axes.stairs(counts / counts.sum(), edges, **style)
+            high = max(high, counts.max() / counts.sum())
         axes.axvline(about["threshold"], color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
-        axes.set(xlim=(0, 1.03 * max(bins[-1], edges[-1])), ylim=(0, 1.4 * high))
-        axes.set_xticks([0, about["threshold"]], ["0", f"{about['threshold']:.2g}"])
+        axes.set(xscale="log", xlim=(edges[0], edges[-1]), ylim=(0, 1.4 * high))
+        axes.set_xticks([about["threshold"]], [f"{about['threshold']:.2g}"])
+        axes.set_xticks([], minor=True)
         share = about["n_doublets"] / of_cells.size
         told = f"{about['n_doublets']:,} of {of_cells.size:,}\n({100 * share:.1f} %)"
         axes.text(

@@ -14,7 +14,6 @@ from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
 from latere.job import start
 from latere.tables import log_normalise
-from latere.threshold import otsu_threshold
 
 SHARES = {"mitochondrial": "percent_mt", "ribosomal": "percent_ribo", "haemoglobin": "percent_hb"}
 # A score of a gene or two is their noise, not a phase; of the 43 and 54 genes these must be there.
@@ -25,9 +24,11 @@ MIN_CELLS = 100
 VARIABLE_GENES, MIN_CELLS_OF_GENE = 2000, 3
 # Scrublet's defaults, with fewer dimensions for few cells: noise fills those beyond.
 SIMULATED_PER_CELL, MAX_DIMENSIONS, CELLS_PER_DIMENSION = 2, 30, 20
-# 10x's guides go to 8 %, for 10,000 cells. A threshold that implies more than this in a smaller run
-# parts single cells.
+# 10x's guides go to 8 %, for 10,000 cells. More than this in a smaller run tells of scores that do
+# not part doublets from cells.
 MAX_PLAUSIBLE_RATE = 0.1
+# A threshold beyond which fewer simulated doublets lie says too little of the share of doublets.
+LEAST_DETECTED = 0.25
 
 
 def read_called(path: str, droplets: pd.DataFrame):
@@ -215,13 +216,40 @@ def score_doublets(counts, n_dimensions: int, seed: int) -> tuple[np.ndarray, np
     return scores, observed.uns["scrublet"]["doublet_scores_sim"]
 
 
+def find_threshold(observed: np.ndarray, simulated: np.ndarray) -> tuple[float, float]:
+    """The score from which a cell is a doublet rather than not, and the share of doublets.
+
+    Doublets among the cells score as simulated ones do. So whatever the threshold, their share is
+    no more than the share of cells above it, over the share of simulated doublets above it. The
+    least of these bounds is taken for it, as Storey (2002, J R Stat Soc B 64:479) takes the share
+    of true hypotheses from p-values. With it, the threshold is that with the most doublets less
+    single cells above it. Both are the same for any scale of the scores.
+
+    Parameters
+    ----------
+    observed, simulated
+        Scores, shapes (n_cells,) and (n_simulated,), the latter not all equal.
+
+    Returns
+    -------
+    threshold, share : float
+    """
+    levels = np.unique(simulated)[:-1]
+    detected = 1 - np.searchsorted(np.sort(simulated), levels, side="right") / simulated.size
+    called = observed.size - np.searchsorted(np.sort(observed), levels, side="right")
+    # A cell more: that none is above a level does not show that there are no doublets.
+    bounds = (called + 1) / (observed.size + 1) / detected
+    share = bounds[detected >= min(LEAST_DETECTED, detected[0])].min()
+    best = np.argmax(2 * share * detected - called / observed.size)
+    return float(levels[best]), float(share)
+
+
 def call_doublets(observed: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarray, dict]:
     """Which cells are doublets.
 
-    Doublets of two types score far above those of one, which no expression tells from a cell; so
-    the simulated scores part in two, where Otsu's threshold lies. Where they do not, it parts
-    single cells, and the doublets it implies (called over detectable) are more than plausible; then
-    only as many cells are called as are expected.
+    Doublets of two types score far above those of one, which no expression tells from a cell.
+    Where there are hardly any of two types, the simulated doublets score as the cells do, and more
+    doublets than are plausible are implied; then only as many cells are called as are expected.
 
     Parameters
     ----------
@@ -234,26 +262,23 @@ def call_doublets(observed: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarr
         Boolean, (n_cells,).
     facts : dict
         threshold, threshold_by, detectable (share of simulated doublets above the threshold),
-        implied_rate (share of doublets that the threshold implies), reason.
+        implied_rate (share of doublets that the scores imply), reason.
     """
     expected = expected_doublets(observed.size)
-    threshold, by, reason = otsu_threshold(simulated), "simulated doublets", ""
-    detectable = (simulated > threshold).mean()
-    implied = (observed > threshold).mean() / detectable
-    plausible = max(MAX_PLAUSIBLE_RATE, 2 * expected)
+    (threshold, implied), by = find_threshold(observed, simulated), "simulated doublets"
+    plausible, reason = max(MAX_PLAUSIBLE_RATE, 2 * expected), ""
     if implied > plausible:
         by = "expected rate"
         reason = (
-            f"simulated doublets do not stand out: a threshold by them implies {implied:.0%} "
-            f"doublets, more than {plausible:.0%}"
+            f"simulated doublets do not stand out: their scores imply {implied:.0%} doublets, "
+            f"more than {plausible:.0%}"
         )
         threshold = float(np.quantile(observed, 1 - expected))
-        detectable = (simulated > threshold).mean()
     facts = {
         "threshold": threshold,
         "threshold_by": by,
-        "detectable": float(detectable),
-        "implied_rate": float(implied),
+        "detectable": float((simulated > threshold).mean()),
+        "implied_rate": implied,
         "reason": reason,
     }
     return observed > threshold, facts
@@ -308,7 +333,8 @@ def find_doublets(counts, variable: np.ndarray, seed: int) -> tuple[pd.DataFrame
         logging.warning("no doublet scores: %s", facts["reason"])
         return unanswered, facts
     calls, told = call_doublets(observed, simulated)
-    numbers, edges = np.histogram(simulated, bins=np.linspace(0, simulated.max(), 51))
+    both = np.concatenate([observed, simulated])
+    numbers, edges = np.histogram(simulated, np.geomspace(both.min(), both.max(), 31))
     facts |= told | {
         "n_doublets": int(calls.sum()),
         "simulated_scores": {"edges": edges.tolist(), "counts": numbers.tolist()},

@@ -90,7 +90,8 @@ def write_cells(folder, runs, kinds=None, n_cells=200, n_empty=1500):
         doublet = rng.random(n) < 0.04
         scored = np.where(doublet, rng.beta(12, 20, n), rng.beta(2, 30, n))
         simulated = np.r_[rng.beta(12, 20, 2 * n), rng.beta(2, 30, n // 2)] if answered else [1.0]
-        numbers, edges = np.histogram(simulated, np.linspace(0, max(simulated), 51))
+        both = [*scored, *simulated]
+        numbers, edges = np.histogram(simulated, np.geomspace(min(both), max(both), 31))
         facts = {
             "run": run,
             "method": "Scrublet (scanpy 1.11.5)",

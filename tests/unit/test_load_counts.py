@@ -289,6 +289,12 @@ def test_counts_of_any_type(write_h5ad, dtype):
     assert facts["counts"]["stored_as"] == np.dtype(dtype).name
 
 
+def test_a_threshold_lies_amid_the_gap_between_two_heaps():
+    random = np.random.default_rng(0)
+    heaps = [random.uniform(0, 0.1, 700), random.uniform(0.5, 0.6, 300)]
+    assert abs(load_counts.otsu_threshold(np.concatenate(heaps)) - 0.3) < 0.01
+
+
 def test_counts_of_one_depth_are_told(tmp_path):
     counts = np.random.default_rng(1).poisson(3, (120, 300)).astype(float)
     path = tmp_path / "m.h5ad"

@@ -9,7 +9,7 @@ from cell_tables import EMPTY, FEW, FILTERED, SOUND, write_cells
 from matplotlib.collections import LineCollection
 
 import plot_cells
-from plot_cells import density, main, observed_histogram, thin_curve
+from plot_cells import density, main, thin_curve
 
 FIGURES = ["knee", "ambient", "quality", "doublets", "waterfall"]
 RUNS = {"a1": "a", "a2": "a", "filtered": "b", "empty": "c", "few": "d"}
@@ -84,13 +84,6 @@ def test_density_finds_the_modes():
     assert positions[left][heights[left].argmax()] == pytest.approx(0, abs=0.5)
     assert positions[~left][heights[~left].argmax()] == pytest.approx(10, abs=0.5)
     assert heights[~left].max() == pytest.approx(0.5, abs=0.1)
-
-
-def test_no_score_is_left_out_of_the_histogram():
-    edges = np.linspace(0, 0.5, 51)
-    counts, bins = observed_histogram(np.array([0.0, 0.499, 0.5, 0.83]), edges)
-    assert counts.sum() == 4
-    assert np.diff(bins) == pytest.approx(0.01)
 
 
 def test_every_figure_holds_what_it_should_as_text(drawn):

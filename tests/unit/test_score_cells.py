@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
-from score_cells import call_doublets, measure_cells, read_called, score_cells
+from score_cells import call_doublets, find_threshold, measure_cells, read_called, score_cells
 
 COLUMNS = ["n_counts", "n_genes", "percent_mt", "percent_ribo", "percent_hb"]
 COLUMNS += ["s_score", "g2m_score", "phase", "doublet_score", "doublet"]
@@ -113,12 +113,14 @@ def test_doublets_planted_among_real_cells(pbmc, gene_sets):
 
 def test_doublets_of_two_types(gene_sets):
     table, facts = score_cells(two_types((250, 150, 10)), gene_sets, seed=1)
-    assert table["doublet"][-10:].sum() >= 6
-    assert table["doublet"][:-10].mean() < 0.015
+    assert table["doublet"][-10:].sum() >= 8
+    assert table["doublet"][:-10].mean() < 0.02
     assert facts["n_doublets"] == table["doublet"].sum() and facts["reason"] == ""
     assert facts["expected_rate"] == pytest.approx(0.008 * 0.41)
     scores = facts["simulated_scores"]
     assert sum(scores["counts"]) == 2 * 410 and len(scores["edges"]) == len(scores["counts"]) + 1
+    assert scores["edges"][0] <= table["doublet_score"].min()
+    assert scores["edges"][-1] >= table["doublet_score"].max()
 
 
 def test_one_type_falls_back_on_what_is_expected(gene_sets):
@@ -156,12 +158,38 @@ def test_a_cell_without_a_count(gene_sets):
     assert table["doublet_score"].notna().all()
 
 
-def test_the_share_of_doublets_that_a_threshold_implies():
-    simulated = np.r_[np.linspace(0, 0.1, 500), np.linspace(0.5, 0.6, 500)]
-    observed = np.r_[np.linspace(0, 0.1, 960), np.full(40, 0.55)]
+def simulate_scores(n_cells=2000, share=0.05):
+    """Scores of cells, the last of them doublets, and of simulated doublets, half of one type."""
+    random = np.random.default_rng(0)
+    single, double = random.beta(2, 12, 10 * n_cells), random.beta(14, 4, 10 * n_cells)
+    doublets = np.r_[double[: int(share * n_cells / 2)], single[: int(share * n_cells / 2)]]
+    observed = np.r_[single[n_cells : 2 * n_cells - doublets.size], doublets]
+    return observed, np.r_[double[-n_cells:], single[-n_cells:]]
+
+
+def test_the_share_of_doublets_and_the_best_threshold():
+    observed, simulated = simulate_scores()
+    threshold, share = find_threshold(observed, simulated)
+    assert share == pytest.approx(0.05, abs=0.005)
+    doublet = np.isin(np.arange(2000), np.arange(1900, 1950))  # of two types
+    gains = [(doublet & (observed > t)).sum() - (~doublet & (observed > t)).sum() for t in observed]
+    called = observed > threshold
+    assert (called & doublet).sum() - (called & ~doublet).sum() >= max(gains) - 3
+
+
+def test_calls_are_the_same_on_any_scale():
+    observed, simulated = simulate_scores()
     calls, facts = call_doublets(observed, simulated)
-    assert calls.sum() == 40
-    assert facts["implied_rate"] == pytest.approx(0.08)  # 4 % called, half of them detectable
+    assert facts["threshold_by"] == "simulated doublets" and calls.sum() > 40
+    for scale in (np.exp, np.log, lambda scores: scores / (50 - 49 * scores)):
+        same, told = call_doublets(scale(observed), scale(simulated))
+        assert (same == calls).all() and told["implied_rate"] == facts["implied_rate"]
+
+
+def test_hardly_any_simulated_doublet_with_a_score_of_its_own():
+    observed, simulated = np.r_[np.full(199, 0.1), 0.5], np.r_[np.full(380, 0.1), np.full(20, 0.5)]
+    calls, facts = call_doublets(observed, simulated)
+    assert calls.sum() <= 1 and 0 < facts["implied_rate"] < 1
 
 
 def test_only_the_called_rows_are_read(tmp_path):
