@@ -230,15 +230,16 @@ def score_cells(run: Shape) -> Need:
 
 
 def select_cells(shape: Shape) -> Need:
-    """149 and 174 MB for 10,737 and 39,369 cells (measured)."""
+    """149, 183 and 401 MB for 10,737, 39,369 and 400,848 cells (measured)."""
     return Need(mem_mb=140 + 0.001 * shape.cells, cpu_s=2, kept=100 * shape.cells)
 
 
 def check_runs(shape: Shape) -> Need:
-    """333, 393 and 520 MB, 3, 8 and 15 s for 10,737, 39,369 and 100,212 cells with 16, 60 and 153
-    million entries in runs of one size (measured); some entries of a run lie in memory at a time.
+    """333, 393, 520 and 880 MB, 3, 8, 15 and 47 s for 10,737, 39,369, 100,212 and 400,848 cells with
+    16, 60, 153 and 611 million entries in runs of one size (measured); some entries of a run lie in
+    memory at a time.
     """
-    return Need(mem_mb=450 + 0.001 * shape.cells, cpu_s=3 + 0.1e-6 * shape.entries)
+    return Need(mem_mb=450 + 0.0012 * shape.cells, cpu_s=3 + 0.1e-6 * shape.entries)
 
 
 def plot_cells(shape: Shape) -> Need:
@@ -247,12 +248,12 @@ def plot_cells(shape: Shape) -> Need:
 
 
 def merge_cells(shape: Shape, largest: float) -> Need:
-    """644, 679 and 885 MB, 6, 15 and 139 CPU s for 10,737, 39,369 and 400,848 cells with 16.3, 59.9
-    and 610 million entries, 1.7 to 2.0 bytes an entry on disk (measured). Of the largest sample all
-    entries lie in memory, 5.5 million of these.
+    """644, 710, 627 and 1,316 MB, 6, 15, 33 and 139 CPU s for 10,737, 39,369, 100,212 and 400,848
+    cells with 16, 60, 153 and 611 million entries, 1.7 to 2.0 bytes an entry on disk (measured). Of
+    the largest sample all entries lie in memory, 5.5 million of these.
     """
     return Need(
-        mem_mb=540 + 0.0006 * shape.cells + 20e-6 * largest,
+        mem_mb=540 + 0.0018 * shape.cells + 20e-6 * largest,
         cpu_s=5 + 0.22e-6 * shape.entries,
         kept=1.8 * shape.entries,
     )
