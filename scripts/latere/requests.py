@@ -235,9 +235,9 @@ def select_cells(shape: Shape) -> Need:
 
 
 def check_runs(shape: Shape) -> Need:
-    """333, 393, 520 and 880 MB, 3, 8, 15 and 47 s for 10,737, 39,369, 100,212 and 400,848 cells with
-    16, 60, 153 and 611 million entries in runs of one size (measured); some entries of a run lie in
-    memory at a time.
+    """333, 393, 520 and 880 MB, 3, 8, 15 and 47 s for 10,737, 39,369, 100,212 and 400,848 cells
+    with 16, 60, 153 and 611 million entries in runs of one size (measured); some entries of a run
+    lie in memory at a time.
     """
     return Need(mem_mb=450 + 0.0012 * shape.cells, cpu_s=3 + 0.1e-6 * shape.entries)
 
