@@ -477,18 +477,17 @@ def plot_doublets(scores: dict[str, np.ndarray], doublets: dict[str, dict]):
             axes.stairs(counts / counts.sum(), edges, **style)
             high = max(high, counts.max() / counts.sum())
         axes.axvline(about["threshold"], color=INK, linewidth=0.9, linestyle=(0, (3, 2)))
-        axes.set(xscale="log", xlim=(edges[0], edges[-1]), ylim=(0, 1.4 * high))
+        axes.set(xscale="log", xlim=(edges[0], 1.03 * edges[-1]), ylim=(0, 1.4 * high))
         axes.set_xticks([about["threshold"]], [f"{about['threshold']:.2g}"])
         axes.set_xticks([], minor=True)
         share = about["n_doublets"] / of_cells.size
         told = f"{about['n_doublets']:,} of {of_cells.size:,}\n({100 * share:.1f} %)"
         axes.text(
-            0.97,
+            0.04,
             0.95,
             told,
             transform=axes.transAxes,
             fontsize=size,
-            ha="right",
             va="top",
         )
     line = {"color": INK, "linewidth": 0.9, "linestyle": (0, (3, 2))}
