@@ -53,7 +53,7 @@ def read(path):
 def nodes(schema, where="schema"):
     """Every part of a schema that describes a value, with its place."""
     yield where, schema
-    for key, part in schema.get("properties", {}).items():
+    for key, part in (schema.get("properties", {}) | schema.get("$defs", {})).items():
         yield from nodes(part, f"{where}.{key}")
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
