@@ -13,7 +13,7 @@ from pathlib import Path
 
 from latere.errors import StudyError
 
-URL = re.compile(r"(https?|ftp)://")
+URL = re.compile(r"(https?|ftp)://", re.IGNORECASE)
 HDF5 = (".h5ad", ".h5")
 # Names of the three files of a 10x folder, the newer ones first.
 PARTS = {
@@ -192,7 +192,9 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
     matrices += [path for end in HDF5 for path in folder.glob(f"*{end}")]
     if matrices:
         return find_files(str(_the_one(matrices, folder, "matrices")))
-    raise StudyError(str(folder), "is a folder without a count matrix", f"Give {FORMS}.")
+    inner = ", ".join(path.name for path in _folders(folder, "*")[:5])
+    problem = f"is a folder without a count matrix{f' (it holds {inner})' if inner else ''}"
+    raise StudyError(str(folder), problem, f"Give {FORMS}.")
 
 
 def _folders(folder: Path, pattern: str) -> list[Path]:
@@ -276,7 +278,10 @@ def form_of(path: str) -> str:
     try:
         with h5py.File(path) as file:
             if "obs" in file and "var" in file:
-                return "h5ad"
+                if all(isinstance(file[table], h5py.Group) for table in ("obs", "var")):
+                    return "h5ad"
+                mend = "Read it with a newer anndata, and write it again."
+                raise StudyError(path, "was written by an anndata before 0.7", mend)
             if any("indptr" in group for group in file.values() if isinstance(group, h5py.Group)):
                 return "10x h5"
             has = ", ".join(file) or "nothing"
@@ -364,9 +369,6 @@ def _inspect_whole(path: str, layer: str, changed: float) -> None:
     import h5py
 
     with h5py.File(path) as file:
-        if not isinstance(file["obs"], h5py.Group) or not isinstance(file["var"], h5py.Group):
-            mend = "Read it with a newer anndata, and write it again."
-            raise StudyError(path, "was written by an anndata before 0.7", mend)
         has = layers_of(file)
         if (layer or "X") not in has:
             problem = f"has no layer '{layer}'" if layer else "has no X"
@@ -470,8 +472,10 @@ def as_text(values):
     """
     import pandas as pd
 
-    values = pd.Series(values)
-    if pd.api.types.is_float_dtype(values) and (values % 1 == 0).all():
+    # Categories of numbers are numbers.
+    values = pd.Series(values).astype(getattr(values, "categories", values).dtype)
+    is_number = pd.api.types.is_float_dtype(values)
+    if is_number and ((values % 1 == 0) & (abs(values) < 2**53)).all():
         values = values.astype("Int64")
     return values.astype(str).to_numpy(dtype=object)
 
@@ -605,6 +609,8 @@ def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
         _check_names(path, column, labels)
     (runs, run_labels), (samples, sample_labels) = coded[split], coded[sample]
     pairs = pd.DataFrame({"run": runs, "sample": samples}).drop_duplicates()
+    if pairs.empty:
+        raise StudyError(path, "has no cells", "Give a matrix with cells.")
     pairs = sorted(zip(run_labels[pairs["run"]], sample_labels[pairs["sample"]], strict=True))
     of = defaultdict(list)
     for run, one in pairs:

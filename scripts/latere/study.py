@@ -368,7 +368,8 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
             errors.append(StudyError(where, f"unknown column '{column}'", mend))
     for column in ("run", "sample"):
         if column not in header and not errors:
-            errors.append(StudyError(where, f"column '{column}' is missing", "Add it."))
+            mend = "Add it; with `split` it may be empty."
+            errors.append(StudyError(where, f"column '{column}' is missing", mend))
     return errors
 
 

@@ -368,6 +368,8 @@ def test_split_fills_the_sheet(write):
             "library": pd.Categorical(["L 1", "L 1", "L2", "L3", "L3", "L3"]),
             "donor": ["d1", "d1", "d1", "d2", "d2", "d2"],
             "age": [61.0, 61.0, 61.0, 7.0, 7.0, 7.0],
+            "grade": pd.Categorical([1.0] * 3 + [2.0] * 3),
+            "large": [1e20] * 6,
             "Disease state": pd.Categorical(["ill"] * 3 + ["well"] * 3),
             "drug": pd.array(["x", "x", "x", None, None, None], dtype="string"),
             "treated": pd.array([True, True, True, None, None, None], dtype="boolean"),
@@ -385,8 +387,15 @@ def test_split_fills_the_sheet(write):
     )
     row = {"matrix": path, "split": "library", "sample": "donor", "barcodes": "filtered"}
     rows, left_out = split_rows(row | {"kit": "v3"}, RESERVED)
-    first = {"age": "61", "Disease_state": "ill", "drug": "x", "treated": "True", "kit": "v3"}
-    second = {"clinic": "c", "age": "7", "Disease_state": "well", "kit": "v3"}
+    both = {"large": "1e+20", "kit": "v3"}
+    first = both | {
+        "age": "61",
+        "grade": "1",
+        "Disease_state": "ill",
+        "drug": "x",
+        "treated": "True",
+    }
+    second = both | {"clinic": "c", "age": "7", "grade": "2", "Disease_state": "well"}
     of_file = {"matrix": path, "barcodes": "filtered"}
     assert rows == [
         first | of_file | {"run": "L_1", "sample": "d1", "subset": "library=L 1"},
@@ -440,6 +449,18 @@ def test_split_that_cannot_be(write, library, donor, told):
     path = write({"library": pd.Categorical(library), "donor": donor})
     with pytest.raises(StudyError, match=told):
         split_rows({"matrix": path, "split": "library", "sample": "donor"}, RESERVED)
+
+
+def test_split_of_no_cells_and_of_an_old_file(write):
+    path = write({"donor": ["p"] * 6})
+    ad.read_h5ad(path)[:0].write_h5ad(path)
+    with pytest.raises(StudyError, match="has no cells"):
+        split_rows({"matrix": path, "split": "donor"}, RESERVED)
+    with h5py.File(path, "a") as file:
+        del file["obs"]
+        file["obs"] = np.zeros(6, dtype=[("index", "S4"), ("donor", "S2")])
+    with pytest.raises(StudyError, match="anndata before 0.7"):
+        split_rows({"matrix": path, "split": "donor"}, RESERVED)
 
 
 def test_split_needs_an_h5ad_here(tmp_path):

@@ -105,9 +105,9 @@ def test_doublets_planted_among_real_cells(pbmc, gene_sets):
     obs = pd.DataFrame(index=[f"B{number}" for number in range(len(singles) + 30)])
     matrix = sp.vstack([pbmc.X[singles], planted], format="csr")
     table, facts = score_cells(ad.AnnData(matrix, obs=obs, var=pbmc.var), gene_sets, seed=1)
-    assert table["doublet"][-30:].mean() > 0.4
-    # The data hold doublets of their own.
-    assert table["doublet"][:-30].mean() < 0.02
+    assert table["doublet"][-30:].mean() > 0.7
+    # The data hold doublets of their own; scDblFinder calls 3.4 % and most of these, too.
+    assert table["doublet"][:-30].mean() < 0.03
     assert facts["threshold_by"] == "simulated doublets"
 
 
@@ -158,27 +158,29 @@ def test_a_cell_without_a_count(gene_sets):
     assert table["doublet_score"].notna().all()
 
 
-def simulate_scores(n_cells=2000, share=0.05):
-    """Scores of cells, the last of them doublets, and of simulated doublets, half of one type."""
+def simulate_scores(n_cells=4000, share=0.05, two_types=0.5):
+    """Scores of cells, which of them are doublets of two types, and scores of simulated ones."""
     random = np.random.default_rng(0)
     single, double = random.beta(2, 12, 10 * n_cells), random.beta(14, 4, 10 * n_cells)
-    doublets = np.r_[double[: int(share * n_cells / 2)], single[: int(share * n_cells / 2)]]
-    observed = np.r_[single[n_cells : 2 * n_cells - doublets.size], doublets]
-    return observed, np.r_[double[-n_cells:], single[-n_cells:]]
+    n_double = int(share * two_types * n_cells)
+    observed = np.r_[single[: n_cells - n_double], double[:n_double]]
+    n_double_simulated = int(2 * n_cells * two_types)
+    simulated = single[n_cells : 3 * n_cells - n_double_simulated], double[-n_double_simulated:]
+    return observed, np.arange(n_cells) >= n_cells - n_double, np.r_[simulated]
 
 
-def test_the_share_of_doublets_and_the_best_threshold():
-    observed, simulated = simulate_scores()
+@pytest.mark.parametrize("two_types", [0.5, 0.1])
+def test_the_share_of_doublets_and_the_best_threshold(two_types):
+    observed, doublet, simulated = simulate_scores(two_types=two_types)
     threshold, share = find_threshold(observed, simulated)
-    assert share == pytest.approx(0.05, abs=0.005)
-    doublet = np.isin(np.arange(2000), np.arange(1900, 1950))  # of two types
+    assert 0.05 <= share <= (0.06 if two_types == 0.5 else 0.08)
     gains = [(doublet & (observed > t)).sum() - (~doublet & (observed > t)).sum() for t in observed]
     called = observed > threshold
     assert (called & doublet).sum() - (called & ~doublet).sum() >= max(gains) - 3
 
 
 def test_calls_are_the_same_on_any_scale():
-    observed, simulated = simulate_scores()
+    observed, _, simulated = simulate_scores()
     calls, facts = call_doublets(observed, simulated)
     assert facts["threshold_by"] == "simulated doublets" and calls.sum() > 40
     for scale in (np.exp, np.log, lambda scores: scores / (50 - 49 * scores)):
