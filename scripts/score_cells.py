@@ -224,9 +224,8 @@ def find_threshold(observed: np.ndarray, simulated: np.ndarray) -> tuple[float, 
     single cells above it. Both are the same for any scale of the scores.
 
     Otsu's threshold, for one, depends on the scale, which shrinks as fewer doublets are expected:
-    in runs of 3,000 cells it missed two of three doublets (tests/bench/doublets.py). Where nearly
-    all cells are of one type, hardly any doublet has a score of its own, the bound is loose, and
-    single cells are called, too.
+    in runs of 3,000 cells it missed two of three doublets (tests/bench/doublets.py). Where hardly
+    any doublet is of two types, the bound is loose, and a share of the calls are single cells.
 
     Parameters
     ----------
