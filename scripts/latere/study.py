@@ -6,7 +6,7 @@ import os
 import re
 import urllib.parse
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -535,6 +535,15 @@ def check_sources(
     return errors
 
 
+def mend_missing(paths: Iterable[str]) -> str:
+    """What to do about files that do not exist."""
+    if any("://" in path for path in paths):
+        return (
+            "Download what lies elsewhere, and name its path; matrices come by http and ftp, too."
+        )
+    return "Check the path; it is relative to the folder Snakemake works in."
+
+
 def check_files(
     runs: list[Run], lines: Mapping[str, int], sheet: str, made: str | None
 ) -> list[StudyError]:
@@ -560,7 +569,7 @@ def check_files(
                 StudyError(
                     where,
                     f"{named} {'does' if len(missing) == 1 else 'do'} not exist",
-                    "Check the path; it is relative to the folder Snakemake works in.",
+                    mend_missing(missing),
                 )
             )
         # Of a matrix the values count: runs may share the table of their genes.
@@ -779,7 +788,7 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
         if URL.match(path):
             errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
         elif not Path(path).is_file():
-            errors.append(StudyError(where, f"'{path}' does not exist", "Check the path."))
+            errors.append(StudyError(where, f"'{path}' does not exist", mend_missing([path])))
         elif key.startswith("reference."):
             try:
                 check_head(path, key.removeprefix("reference."))

@@ -90,6 +90,11 @@ CASES = {
         sheet(rows(matrix="no.h5ad")),
         ["row 2", "'no.h5ad' does not exist"],
     ),
+    "a matrix in a bucket": (
+        base(),
+        sheet(rows(matrix="s3://bucket/a.h5ad")),
+        ["row 2", "'s3://bucket/a.h5ad' does not exist", "Download"],
+    ),
     "10x folder with a file missing": (
         base(),
         sheet(rows(matrix="10x")),
