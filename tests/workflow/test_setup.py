@@ -3,9 +3,11 @@
 import os
 import shutil
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[2]
 # What make, set-up and our own programs call. No real Python, apt-get, conda, STAR and the like.
@@ -214,3 +216,13 @@ def test_check_names_what_a_python_environment_lacks(tmp_path):
     env = {**os.environ, "CONDA": ""}
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.stdout.split() == ["older==2.0", "maimed==1.0", "absent==1.0"]
+
+
+def test_every_package_suits_the_oldest_python():
+    """Debian 12 has Python 3.11.2, and set-up takes any 3.11."""
+    refused = [
+        f"{package.name} {package.version}: Python {needs}"
+        for package in metadata.distributions()
+        if (needs := package.metadata["Requires-Python"]) and "3.11.0" not in SpecifierSet(needs)
+    ]
+    assert refused == []
