@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 
-from latere.errors import StudyError, StudyErrors
+from latere.errors import StudyError, StudyErrors, mend_missing
 
 COLUMNS = (
     "chemistry",
@@ -251,7 +251,7 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
             refuse(
                 "whitelist",
                 f"'{whitelist}' is no list of ngs-tools and no file",
-                "Check the path; it is relative to the folder Snakemake works in.",
+                mend_missing(whitelist),
             )
     return Chemistry(
         name,

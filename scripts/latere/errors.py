@@ -39,3 +39,24 @@ class StudyErrors(StudyError):
         if len(errors) > self.SHOWN:
             lines.append(f"... and {len(errors) - self.SHOWN} more problems of this kind.")
         Exception.__init__(self, "\n".join(lines))
+
+
+def mend_missing(*paths: str) -> str:
+    """What to do about files that do not exist.
+
+    Parameters
+    ----------
+    paths
+        As the user named them; one in a bucket, as s3:// and gs:// name it, is no path here.
+
+    Returns
+    -------
+    str
+        A sentence or two.
+    """
+    if any("://" in path for path in paths):
+        return (
+            "Download it, and name its path. Only a matrix or a reference may be a URL, and that "
+            "of http, https or ftp."
+        )
+    return "Check the path; it is relative to the folder Snakemake works in."

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
-from latere.errors import StudyError
+from latere.errors import StudyError, mend_missing
 
 URL = re.compile(r"(https?|ftp)://", re.IGNORECASE)
 HDF5 = (".h5ad", ".h5")
@@ -580,7 +580,7 @@ def _find_h5ad(text: str) -> str:
     if URL.match(path):
         raise StudyError(path, "`split` needs a file", "Download it, and name its path.")
     if not Path(path).is_file():
-        raise StudyError(path, "does not exist", "Check the path.")
+        raise StudyError(path, "does not exist", mend_missing(path))
     if others or form_of(path) != "h5ad":
         raise StudyError(path, "`split` needs an .h5ad", "Give a row to each run.")
     return path

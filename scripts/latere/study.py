@@ -6,7 +6,7 @@ import os
 import re
 import urllib.parse
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ import yaml
 from latere import gene_sets
 from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
-from latere.errors import StudyError, StudyErrors
+from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.matrices import URL, find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
@@ -535,15 +535,6 @@ def check_sources(
     return errors
 
 
-def mend_missing(paths: Iterable[str]) -> str:
-    """What to do about files that do not exist."""
-    if any("://" in path for path in paths):
-        return (
-            "Download what lies elsewhere, and name its path; matrices come by http and ftp, too."
-        )
-    return "Check the path; it is relative to the folder Snakemake works in."
-
-
 def check_files(
     runs: list[Run], lines: Mapping[str, int], sheet: str, made: str | None
 ) -> list[StudyError]:
@@ -569,7 +560,7 @@ def check_files(
                 StudyError(
                     where,
                     f"{named} {'does' if len(missing) == 1 else 'do'} not exist",
-                    mend_missing(missing),
+                    mend_missing(*missing),
                 )
             )
         # Of a matrix the values count: runs may share the table of their genes.
@@ -788,7 +779,7 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
         if URL.match(path):
             errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
         elif not Path(path).is_file():
-            errors.append(StudyError(where, f"'{path}' does not exist", mend_missing([path])))
+            errors.append(StudyError(where, f"'{path}' does not exist", mend_missing(path)))
         elif key.startswith("reference."):
             try:
                 check_head(path, key.removeprefix("reference."))
