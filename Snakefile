@@ -18,8 +18,9 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from latere import efficiency
 from latere.cache import forget_gone
 from latere.code import recorded_params
+from latere.locks import hold_study
 from latere.records import keep_records_with
-from latere.slurm import end_earlier_jobs, show_hidden_logs
+from latere.slurm import end_earlier_jobs, host_name, show_hidden_logs
 
 
 include: "rules/common.smk"
@@ -71,6 +72,8 @@ if workflow.is_main_process:
 
 
 onstart:
+    # Kept by a name, as it is released when its file is closed.
+    workflow.globals["study_lock"] = hold_study(Path(RESULTS), host_name())
     keep_records_with(Path("results"), create=True)
     end_earlier_jobs(submits=not all(job.is_local for job in workflow.dag.needrun_jobs()))
 

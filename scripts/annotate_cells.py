@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import UNKNOWN, read_by_cell, read_normal
 
 # Of a marker score: bins of genes by their expression, and random genes drawn from each bin that
@@ -218,4 +218,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

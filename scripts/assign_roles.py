@@ -11,7 +11,7 @@ from dnaio import SequenceRecord, records_are_mates
 
 from latere.chemistry import Chemistry, find_whitelist, read_chemistries
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.reads import read_barcodes, read_batches
 
 # The first reads of a run come from the edge of the flow cell and can be poor, so the sample is
@@ -467,4 +467,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

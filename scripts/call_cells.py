@@ -18,7 +18,7 @@ from latere.droplets import (
     empty_drops,
     find_knee,
 )
-from latere.job import start
+from latere.job import run_script, start
 
 # With fewer empty droplets their profile is noise, from which noise differs significantly.
 LEAST_EMPTY = 100
@@ -212,4 +212,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -7,7 +7,7 @@ import shutil
 
 import pandas as pd
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import TEST_COLUMNS
 
 
@@ -46,4 +46,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -12,7 +12,7 @@ from dnaio import records_are_mates
 
 from latere.chemistry import Chemistry
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.reads import read_batches
 
 
@@ -187,4 +187,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -19,7 +19,7 @@ from anndata.io import read_elem
 from latere.design import MIN_SAMPLES
 from latere.droplets import expected_doublets
 from latere.gene_sets import find_members, read_gene_sets
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import SAME_GENES, read_parts
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
@@ -705,4 +705,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

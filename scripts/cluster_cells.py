@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from latere.job import start
+from latere.job import run_script, start
 
 
 def cluster(
@@ -53,4 +53,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

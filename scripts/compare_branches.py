@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 
 SUMMARY = [
     "contrast",
@@ -241,4 +241,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

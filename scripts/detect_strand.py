@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from latere.errors import StudyError
-from latere.job import run, start
+from latere.job import run, run_script, start
 from latere.star import ALIGNMENT, read_gene_strands, read_log, read_strands, to_command
 
 # First reads of the first lane.
@@ -142,4 +142,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

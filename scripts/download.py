@@ -13,7 +13,7 @@ from pathlib import Path
 
 from latere.cache import exclusive, point, workshop
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 
 ATTEMPTS = 4
 TIMEOUT = 60
@@ -156,4 +156,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

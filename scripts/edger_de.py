@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from latere.edger import quasi_likelihood_test
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import TEST_COLUMNS
 
 
@@ -66,4 +66,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

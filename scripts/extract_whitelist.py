@@ -1,12 +1,11 @@
 """A list of barcodes, from those that ngs-tools ships or from a file, checked and plain, as STAR
 reads it."""
 
-import os
 from pathlib import Path
 
 from latere.chemistry import find_whitelist
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.reads import read_barcodes
 
 
@@ -33,8 +32,7 @@ def unpack_whitelist(source: Path, target: Path, length: int) -> int:
         It holds no barcode, or a line that is none.
     """
     number = 0
-    part = target.with_name(f"{target.name}.part")
-    with open(part, "wb") as plain:
+    with open(target, "wb") as plain:
         for codes in read_barcodes(source):
             if set(map(len, codes)) != {length} or b"".join(codes).translate(None, b"ACGT"):
                 at, code = next(
@@ -52,7 +50,6 @@ def unpack_whitelist(source: Path, target: Path, length: int) -> int:
             plain.write(b"\n".join(codes) + b"\n")
     if not number:
         raise StudyError(str(source), "holds no barcode", "Give a list with one barcode a line.")
-    os.replace(part, target)
     return number
 
 
@@ -64,4 +61,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

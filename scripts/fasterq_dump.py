@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from latere.errors import StudyError
-from latere.job import JobError, run, start
+from latere.job import JobError, run, run_script, start
 
 MAGIC = b"NCBI.sra"
 # Name of a read (@SPOT/READ), the plus and the line ends: bytes of a record beside its bases and
@@ -183,4 +183,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

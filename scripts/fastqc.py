@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from latere.job import run, start
+from latere.job import run, run_script, start
 
 # `gzip -cdf` passes plain files through; FastQC names its report after `stdin:`.
 PIPE = """
@@ -29,4 +29,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

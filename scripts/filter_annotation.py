@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.reference import attribute, check_head, open_plain
 
 # Of genes and transcripts; `lincRNA` and `antisense` are `lncRNA` since GENCODE 31 and M22
@@ -346,4 +346,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latere import matrices
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import write_counts
 
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
@@ -727,4 +727,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -2,7 +2,7 @@
 
 import anndata as ad
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import embedding_table, read_normal
 
 
@@ -52,4 +52,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

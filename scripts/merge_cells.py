@@ -5,7 +5,6 @@ by scanpy's `seurat_v3` on raw counts (Stuart et al. 2019), sample by sample.
 """
 
 import logging
-import os
 
 import anndata as ad
 import h5py
@@ -15,7 +14,7 @@ import scipy.sparse as sp
 from anndata.io import read_elem, sparse_dataset, write_elem
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import (
     CORRECTED,
     SAME_GENES,
@@ -339,10 +338,8 @@ def main(snakemake):
     qc = read_tsv(given.qc)
     counts = dict(zip(params.runs, given.counts, strict=True))
     corrected = dict(zip(params.runs, given.corrected, strict=False))
-    part = f"{snakemake.output[0]}.part"
-    merge(part, counts, corrected, selection, params, qc)
-    os.replace(part, snakemake.output[0])
+    merge(snakemake.output[0], counts, corrected, selection, params, qc)
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latere.job import run, start
+from latere.job import run, run_script, start
 from latere.published import Published, read_published
 
 # Colours that differ to the colour-blind too (Okabe and Ito 2008), and on light and dark.
@@ -514,4 +514,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

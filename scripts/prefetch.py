@@ -11,7 +11,7 @@ from threading import Thread
 
 from latere.cache import exclusive, point
 from latere.errors import StudyError
-from latere.job import JobError, run, start, why_not_writable
+from latere.job import JobError, run, run_script, start, why_not_writable
 
 # Attempts in a row that bring no further byte, and seconds before the second; doubled each time.
 ATTEMPTS = 6
@@ -222,4 +222,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from latere.design import MIN_SAMPLES, design_matrix, is_estimable
 from latere.edger import filter_by_expr
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import ALL, UNKNOWN, read_by_cell, read_cells
 
 # edgeR shares information between genes: with fewer there is nothing to share.
@@ -183,4 +183,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from latere.droplets import ambient_counts
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import write_counts
 
 # With fewer cells there are no groups to be found among them.
@@ -132,4 +132,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import REASON_NAMES, read_by_cell, read_tsv
 
 BRANCHES = ("deep", "manual")
@@ -637,4 +637,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -9,7 +9,7 @@ import json
 import math
 from pathlib import Path
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.star import read_call, read_log, read_strands
 
 # Points of a knee curve: enough for its form, few enough for a light page.
@@ -171,4 +171,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

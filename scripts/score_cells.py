@@ -12,7 +12,7 @@ import pandas as pd
 from latere.droplets import expected_doublets
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import log_normalise
 
 SHARES = {"mitochondrial": "percent_mt", "ribosomal": "percent_ribo", "haemoglobin": "percent_hb"}
@@ -395,4 +395,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

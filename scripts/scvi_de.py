@@ -12,7 +12,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import ALL, TEST_COLUMNS, read_by_cell, read_cells
 
 # Pairs of posterior draws, a draw of each side: as many as scVI draws of one.
@@ -158,4 +158,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

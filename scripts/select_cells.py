@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import REASONS
 
 # By limit: the figure, and the reason of a cell beyond it.
@@ -214,4 +214,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import numpy as np
 import pandas as pd
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.simulation import BASES, generator, reverse_complement
 
 INDEX, BARCODE, UMI, CDNA = 8, 16, 10, 91  # bases of each read or part
@@ -342,4 +342,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

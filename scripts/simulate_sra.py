@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from latere.job import JobError, run, start
+from latere.job import JobError, run, run_script, start
 
 TOOLS = ("sharq", "general-loader", "kar", "vdb-validate")
 # Where packages keep the schemas of ncbi-vdb, relative to the folder above the tools'.
@@ -91,4 +91,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 from latere.simulation import BASES, MITOCHONDRIAL, generator, load_pbmc
 
 # Share of each cell type in a healthy sample; leukaemia leaves less room, in the same proportions.
@@ -552,4 +552,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from latere.cache import exclusive, link, workshop
-from latere.job import run, start
+from latere.job import run, run_script, start
 from latere.reference import open_plain
 
 # Read length less 1, as the manual advises; 10x cDNA reads have 90 to 98 bases.
@@ -108,4 +108,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from latere.chemistry import Chemistry, solo_options
-from latere.job import run, start
+from latere.job import run, run_script, start
 from latere.reads import joining_command
 from latere.star import ALIGNMENT, to_command
 
@@ -110,4 +110,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

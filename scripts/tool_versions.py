@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from latere.errors import StudyError
-from latere.job import start
+from latere.job import run_script, start
 
 # What each environment is there for: a command that tells its version, or a Python package.
 EDGER, DROPLET_UTILS = (
@@ -58,4 +58,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

@@ -4,7 +4,7 @@ They are the same cells that the study's expression profiles come from: labels i
 study are easier than in life, and its accuracy says nothing about other data.
 """
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.simulation import load_pbmc
 
 
@@ -61,4 +61,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

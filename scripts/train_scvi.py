@@ -7,7 +7,7 @@ import time
 import anndata as ad
 import numpy as np
 
-from latere.job import start
+from latere.job import run_script, start
 from latere.tables import embedding_table, read_cells
 
 
@@ -124,4 +124,4 @@ def main(snakemake):
 
 
 if __name__ == "__main__":
-    main(snakemake)  # noqa: F821
+    run_script(main, snakemake)  # noqa: F821

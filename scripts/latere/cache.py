@@ -4,7 +4,6 @@ Snakemake knows the links only: it removes what it calls an output before a job 
 failed, while another study may be reading it.
 """
 
-import errno
 import fcntl
 import glob
 import logging
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+from latere.locks import NoLocks, open_lock, try_lock
 
 
 @contextmanager
@@ -23,8 +22,6 @@ def exclusive(path: Path):
 
     What is there is whole, and its folder may be one that we cannot write to: so it takes no lock.
     The lock ends with the process, and with its children that were started with `close_fds=False`.
-    On NFS Linux turns it into a lock of the server, unless it is mounted with `local_lock`
-    (flock(2), nfs(5)).
 
     Parameters
     ----------
@@ -36,15 +33,13 @@ def exclusive(path: Path):
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+    with open_lock(path.with_name(f".{path.name}.lock")) as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("%s: another job makes it; waiting", path)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
+            if not try_lock(lock):
+                logging.info("%s: another job makes it; waiting", path)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except NoLocks:
+            # Another job may be at work in its own workshop.
             logging.warning("%s: no locks on this file system", path)
             yield
             return

@@ -1,13 +1,20 @@
-"""How a script of a rule starts: its log, its threads, the commands it runs."""
+"""How a script of a rule starts and ends: its log, its threads, its outputs, its commands."""
 
+import errno
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
+from latere import outputs
 from latere.errors import StudyError
 
 THREAD_VARIABLES = (
@@ -22,12 +29,44 @@ THREAD_VARIABLES = (
 )
 
 
+# Seconds between two looks at whether Snakemake is there, and until a job that was asked to end
+# is killed.
+LOOK, PATIENCE = 0.5, 10
+SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
+# Errors of a disk without room: the last is a quota that is used up.
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
 class JobError(Exception):
     """A command of a job failed; its own words are in the rule's log."""
 
 
+def run_script(main: Callable, snakemake) -> None:
+    """Run a rule's script so that its outputs are whole or not there, whatever ends it.
+
+    Parameters
+    ----------
+    main
+        What the script does; it calls `start` first.
+    snakemake
+        The object that Snakemake gives to a script. While `main` runs, its outputs lie elsewhere.
+    """
+    final = list(map(str, snakemake.output))
+    snakemake.output = type(snakemake.output)(
+        toclone=snakemake.output, custom_map=lambda path: str(outputs.place(Path(path)))
+    )
+    outputs.stage(final)
+    caller = _chain()
+    main(snakemake)
+    if _chain() != caller:
+        end_job()  # the last look: the next Snakemake may be making the same files
+    outputs.publish(final)
+
+
 def start(snakemake) -> logging.Logger:
-    """Send all output to the rule's log and hold libraries to the job's threads.
+    """Send all output to the rule's log, hold libraries to the job's threads, check the inputs.
+
+    From now on the job ends with the Snakemake that started it.
 
     Call it before numpy, numba or torch are imported: they read their number of
     threads once, when they are loaded.
@@ -41,6 +80,11 @@ def start(snakemake) -> logging.Logger:
     -------
     logging.Logger
         The logger of the job.
+
+    Raises
+    ------
+    StudyError
+        An input is not what an earlier job wrote.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(snakemake.threads)
@@ -60,33 +104,113 @@ def start(snakemake) -> logging.Logger:
     logging.captureWarnings(True)
     # Snakemake shows no further log of a failed job, that of SLURM for one, after an empty one.
     logging.info("%s: start, threads: %d", snakemake.rule, snakemake.threads)
-    sys.excepthook = partial(_explain, snakemake.rule, Path(snakemake.log[0]).parent, terminal)
+    sys.excepthook = partial(_explain, snakemake.rule, terminal)
+    WRITES_TO[:] = _folders(snakemake)
+    Thread(target=_end_with_caller, args=(_chain(),), daemon=True).start()
+    outputs.verify(list(map(str, getattr(snakemake, "input", []))))
     return logging.getLogger(snakemake.rule)
 
 
-def _explain(rule, folder, terminal, kind, error, traceback):
+# The folders that the job writes to, with what to call them.
+WRITES_TO: list[tuple[str, Path]] = []
+
+
+def _folders(snakemake) -> list[tuple[str, Path]]:
+    """Folders that a job writes to: of its log, its outputs, its temporary files."""
+    files = [*snakemake.log, *getattr(snakemake, "output", [])]
+    folders = dict.fromkeys(Path(file).parent for file in files)
+    # As Snakemake gives it: where TMPDIR is full, `tempfile` takes another folder.
+    scratch = getattr(getattr(snakemake, "resources", None), "tmpdir", tempfile.gettempdir())
+    return [("", folder) for folder in folders] + [("TMPDIR, ", Path(scratch))]
+
+
+def _chain() -> list[int]:
+    """This process, shells above it, and the process that they serve: Snakemake."""
+    chain = [os.getpid(), os.getppid()]
+    try:
+        while (about := _status(chain[-1]))[0] in SHELLS:
+            chain.append(about[1])
+    except OSError:  # it has ended meanwhile, or there is no /proc here
+        pass
+    return chain
+
+
+def _status(process: int) -> tuple[str, int]:
+    """Name and parent of a process."""
+    text = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    return name, int(rest.split()[1])
+
+
+def _descendants(process: int) -> Iterator[int]:
+    """Processes that a process has started, and that these have."""
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            yield child
+            yield from _descendants(child)
+
+
+def _end_with_caller(caller: list[int]) -> None:
+    """Wait until Snakemake is gone, by `kill -9` for one, and end this job.
+
+    By looking again and again: `PR_SET_PDEATHSIG` follows the thread that started us, not its
+    process, and `pidfd_open` needs Linux 5.3.
+    """
+    while _chain() == caller:
+        time.sleep(LOOK)
+    end_job()
+
+
+def end_job() -> None:
+    """End this job with all that it started, so that it writes no output any more."""
+    logging.error("Snakemake has ended, so this job ends too")
+    for process in list(_descendants(os.getpid())):
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _explain(rule, terminal, kind, error, traceback):
     """Tell an expected error in a sentence; show the traceback of any other.
 
     The reason goes to where the job's errors went at first, too: the log may lie on the disk that
     is full. What a tool said of it is then lost, so it is found out anew.
     """
     expected = isinstance(error, (StudyError, JobError))
-    reasons = [str(error) if expected else f"{kind.__name__}: {error}", why_not_writable(folder)]
-    os.write(terminal, f"{rule}: {' '.join(filter(None, reasons))}\n".encode())
+    reason, full = str(error) if expected else f"{kind.__name__}: {error}", why_full()
+    reasons = [reason] if full in reason else [reason, full]
+    os.write(terminal, f"{rule}: {' '.join(reasons)}\n".encode())
     if expected:
         logging.error("%s", error)
     else:
         sys.__excepthook__(kind, error, traceback)
 
 
-def why_not_writable(folder):
-    """Why a folder takes no further megabyte: full, over quota, read-only; empty if it does."""
+def why_full() -> str:
+    """Why a folder that the job writes to takes no more; empty if all of them do."""
+    reasons = (why_not_writable(folder, name) for name, folder in WRITES_TO)
+    return next(filter(None, reasons), "")
+
+
+def why_not_writable(folder: Path, name: str = "") -> str:
+    """Why a folder takes no further megabyte: full, over quota, read-only; empty if it does.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    name
+        What to call it in front of its path, with a comma.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(2**20))
             probe.flush()
     except OSError as error:
-        return f"Nothing can be written to {folder}: {error.strerror}."
+        full = "The disk is full. " if error.errno in FULL else ""
+        return f"{full}Nothing can be written to {name}{folder}: {error.strerror}."
     return ""
 
 
@@ -112,4 +236,6 @@ def run(command: list, **options) -> subprocess.CompletedProcess:
     except FileNotFoundError:
         raise JobError(f"{words[0]} is not installed or not on the PATH.") from None
     except subprocess.CalledProcessError as error:
-        raise JobError(f"{words[0]} ended with status {error.returncode}.") from None
+        # Before the job's temporary files go, which may be what fills the disk.
+        reasons = [f"{words[0]} ended with status {error.returncode}.", why_full()]
+        raise JobError(" ".join(filter(None, reasons))) from None

@@ -1,5 +1,7 @@
 """How the script of a rule tells why it failed."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +21,11 @@ job.start(SimpleNamespace(threads=1, log=[sys.argv[1]], rule="align"))
 """
 
 
-def run_script(log, body):
+def run_script(log, body, *arguments):
     """Exit code and what the script says where its rule's log is not: SLURM's log, a terminal."""
     script = SCRIPT.format(body=body)
     done = subprocess.run(
-        [sys.executable, "-c", script, log], cwd=SCRIPTS, capture_output=True, text=True
+        [sys.executable, "-c", script, log, *arguments], cwd=SCRIPTS, capture_output=True, text=True
     )
     assert done.stdout == ""
     return done.returncode, done.stderr
@@ -64,6 +66,50 @@ def test_a_log_that_cannot_be_made_is_told(log):
     assert status == 1
     assert told.startswith("align: ") and log in told
     assert "Traceback" not in told
+
+
+FULL_SCRATCH = """
+import tempfile, shutil
+from pathlib import Path
+job.WRITES_TO[-1] = ("TMPDIR, ", Path(sys.argv[2]))
+with tempfile.TemporaryDirectory(dir=sys.argv[2]) as scratch:
+    filler = Path(scratch, "filler")
+    try:
+        with open(filler, "wb") as file:
+            while True:
+                file.write(bytes(2**16))
+                file.flush()
+    except OSError:
+        pass
+    job.run(["false"])
+"""
+
+
+def test_a_full_folder_of_temporary_files_is_named(tmp_path):
+    """A tool that fills it says only that it failed, and what it wrote is gone with the job."""
+    disk = tmp_path / "scratch"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        status, said = run_script(tmp_path / "log", FULL_SCRATCH, disk)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert status == 1
+    expected = "align: false ended with status 1. The disk is full. Nothing can be written to "
+    assert said == f"{expected}TMPDIR, {disk}: No space left on device.\n"
+
+
+def test_a_quota_that_is_used_up_is_a_full_disk(monkeypatch, tmp_path):
+    """As the kernel reports it on a file system with quotas, of which there is none here."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(job.tempfile, "TemporaryFile", refuse)
+    said = job.why_not_writable(tmp_path)
+    assert said == f"The disk is full. Nothing can be written to {tmp_path}: Disk quota exceeded."
 
 
 def test_why_nothing_more_can_be_written_is_found_out(tmp_path):

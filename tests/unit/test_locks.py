@@ -1,0 +1,65 @@
+"""Locks of shared files and of a study."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from latere import cache, locks
+from latere.errors import StudyError
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+HOLD = """
+import sys, time
+from pathlib import Path
+from latere.locks import hold_study
+
+lock = hold_study(Path(sys.argv[1]), "login1")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold(results, seconds):
+    """Another process that holds a study."""
+    command = [sys.executable, "-c", HOLD, str(results), str(seconds)]
+    return subprocess.Popen(command, cwd=SCRIPTS, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_study_runs_once_at_a_time(tmp_path):
+    results = tmp_path / "results/demo"
+    other = hold(results, 600)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(SystemExit) as error:
+            locks.hold_study(results, "here")
+        said = str(error.value)
+        assert str(results) in said and f"process {other.pid} on host login1" in said
+        assert f"started {time.strftime('%Y')}" in said
+        # Another study in the same folder.
+        locks.hold_study(tmp_path / "results/other", "here").close()
+    finally:
+        other.kill()  # as `kill -9`: the kernel releases the lock
+        other.wait()
+    lock = locks.hold_study(results, "here")
+    assert f"process {os.getpid()} on host here" in (results / locks.STUDY_LOCK).read_text()
+    lock.close()
+
+
+def test_no_lock_follows_a_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / locks.STUDY_LOCK).symlink_to(precious)
+    with pytest.raises(SystemExit, match="symbolic link"):
+        locks.hold_study(tmp_path, "here")
+    (tmp_path / ".index.lock").symlink_to(precious)
+    with pytest.raises(StudyError, match="symbolic link"), cache.exclusive(tmp_path / "index"):
+        pass
+    assert precious.read_text() == "mine"
+
+
+def test_where_nothing_can_be_written_the_first_job_says_so():
+    assert locks.hold_study(Path("/proc/results"), "here") is None

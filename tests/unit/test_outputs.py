@@ -1,0 +1,198 @@
+"""Outputs are whole or not there, and a job notices what was cut off or changed since."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from latere import outputs
+from latere.errors import StudyError
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A table and a folder as two outputs of a finished job."""
+    paths = [str(tmp_path / "tests.tsv"), str(tmp_path / "model")]
+    outputs.stage(paths)
+    table, folder = map(outputs.place, map(Path, paths))
+    table.write_text("gene\tfdr\na\t0.1\nb\t0.2\n")
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner/model.pt").write_bytes(bytes(1000))
+    outputs.publish(paths)
+    return paths
+
+
+def test_outputs_take_their_names_when_all_are_made(made, tmp_path):
+    assert Path(made[0]).read_text().endswith("b\t0.2\n")
+    assert (tmp_path / "model/inner/model.pt").stat().st_size == 1000
+    assert not (tmp_path / outputs.MAKING).exists()
+    outputs.verify(made)
+
+
+def test_what_an_earlier_job_left_does_not_get_into_an_output(made, tmp_path):
+    left = outputs.place(tmp_path / "model")
+    left.mkdir(parents=True)
+    (left / "old").touch()
+    outputs.stage(made)
+    assert not left.exists()
+
+
+def test_no_record_outlives_what_it_describes(made, tmp_path, monkeypatch):
+    """Killed between name and record: the next job must not compare with the old record."""
+    outputs.stage(made)
+    outputs.place(Path(made[0])).write_text("another")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "_write_record", killed)
+    with pytest.raises(KeyboardInterrupt):
+        outputs.publish(made[:1])
+    outputs.verify(made)
+
+
+CUTS = {
+    "at the end of a line": ("tests.tsv", lambda data: data[: data.rindex(b"b")], "has 15 bytes"),
+    "within a line": ("tests.tsv", lambda data: data[:-3], "has 18 bytes"),
+    "a file of a folder": ("model/inner/model.pt", lambda data: data[:500], "has 500 bytes"),
+    "other content of the same size": (
+        "model/inner/model.pt",
+        lambda data: b"\1" + data[1:],
+        "another content",
+    ),
+    "a file of a folder is gone": ("model/inner/model.pt", None, "is missing"),
+}
+
+
+@pytest.mark.parametrize("case", CUTS)
+def test_a_file_that_was_cut_off_is_noticed(case, made, tmp_path):
+    name, cut, problem = CUTS[case]
+    file = tmp_path / name
+    if cut:
+        file.write_bytes(cut(file.read_bytes()))
+    else:
+        file.unlink()
+    with pytest.raises(StudyError) as error:
+        outputs.verify(made)
+    assert error.value.where == str(file)
+    assert problem in error.value.problem
+    assert f"Remove {tmp_path / name.split('/')[0]} and run again" in error.value.mend
+
+
+def test_large_files_are_compared_by_size_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "MOST", 10)
+    path = tmp_path / "reads"
+    outputs.stage([str(path)])
+    outputs.place(path).write_bytes(bytes(11))
+    outputs.publish([str(path)])
+    record = json.loads((tmp_path / outputs.RECORDS / "reads.json").read_text())
+    assert record == {".": [11, None]}
+    outputs.verify([str(path)])
+    path.write_bytes(bytes(10))
+    with pytest.raises(StudyError, match="11 bytes were written"):
+        outputs.verify([str(path)])
+
+
+def test_files_of_others_and_shared_files_are_not_looked_at(tmp_path):
+    shared, link = tmp_path / "shared", tmp_path / "link"
+    shared.write_text("one")
+    outputs.stage([str(link)])
+    outputs.place(link).symlink_to(shared)
+    outputs.publish([str(link)])
+    shared.write_text("another")
+    outputs.verify([str(link), str(shared), str(tmp_path / "nowhere")])
+
+
+SNAKEFILE = """
+rule all:
+    input: "made/table.tsv"
+
+rule make:
+    output: "made/table.tsv", directory("made/folder")
+    log: "make.log"
+    script: "scripts/make.py"
+"""
+SCRIPT = """
+import subprocess, sys, time
+from pathlib import Path
+from latere.job import run, run_script, start
+
+def main(snakemake):
+    start(snakemake)
+    Path(snakemake.output[1]).mkdir()
+    Path(snakemake.output[0]).write_text("a part")
+    Path("child").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+    while not Path("go").exists():
+        time.sleep(0.1)
+    Path(snakemake.output[0]).write_text("whole")
+
+if __name__ == "__main__":
+    run_script(main, snakemake)
+"""
+
+
+@pytest.fixture
+def running(tmp_path, root):
+    """A running Snakemake whose one job waits, and what that job has started."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "scripts/make.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    env = os.environ | {"PYTHONPATH": str(root / "scripts")}
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_until((tmp_path / "child").exists)
+    yield process, tmp_path
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def wait_until(is_so, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_a_job_ends_with_its_snakemake_and_leaves_no_output(running):
+    """Else it writes its old result over that of the next run, which sees nothing to do."""
+    process, folder = running
+    child = int((folder / "child").read_text())
+    assert is_running(child)
+    assert not (folder / "made/table.tsv").exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not is_running(child))
+    (folder / "go").touch()
+    time.sleep(1)
+    assert not (folder / "made/table.tsv").exists() and not (folder / "made/folder").exists()
+    assert "Snakemake has ended" in (folder / "make.log").read_text()
+
+
+def test_a_job_whose_snakemake_stays_writes_its_outputs(running):
+    process, folder = running
+    child = int((folder / "child").read_text())
+    (folder / "go").touch()
+    assert process.wait(60) == 0
+    os.kill(child, signal.SIGKILL)
+    assert (folder / "made/table.tsv").read_text() == "whole"
+    assert sorted(path.name for path in (folder / "made").iterdir()) == [
+        outputs.RECORDS,
+        "folder",
+        "table.tsv",
+    ]
