@@ -1,0 +1,74 @@
+"""What goes wrong on one machine: two runs of a study, a Snakemake that is killed, a full disk."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+LIST = "reference/whitelists/10x_version2_whitelist.txt"
+CORES = ["--cores", "1"]
+
+
+@pytest.fixture
+def project(copy_project, tmp_path):
+    return copy_project(tmp_path)
+
+
+@pytest.fixture
+def start(project):
+    """Start Snakemake on the barcode list of a study, and end what is left of it."""
+    started = []
+
+    def call(study, *words):
+        command = [sys.executable, "-m", "snakemake", *CORES, f"--config=study={study}"]
+        command += [*words, "--", f"results/{study}/{LIST}"]
+        env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        log = project / f"{len(started)}.out"
+        with log.open("w") as out:
+            run = subprocess.Popen(command, cwd=project, env=env, stdout=out, stderr=out)
+        started.append(run)
+        return run, log
+
+    yield call
+    for run in started:
+        if run.poll() is None:
+            for process in (*psutil.Process(run.pid).children(recursive=True), run):
+                process.kill()
+        run.wait()
+
+
+def hold(run) -> psutil.Process:
+    """Stop the job of a Snakemake once its script runs."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and run.poll() is None:
+        for process in psutil.Process(run.pid).children(recursive=True):
+            try:
+                if ".extract_whitelist.py" in " ".join(process.cmdline()[1:2]):
+                    process.suspend()
+                    return process
+            except psutil.Error:
+                continue
+        time.sleep(0.05)
+    raise AssertionError("the job did not start")
+
+
+def test_a_study_runs_once_at_a_time(start, project):
+    """Snakemake 9 removes the locks of all runs in a folder when one of them ends."""
+    first, _ = start("one")
+    script = hold(first)
+    other, log = start("two")
+    assert other.wait(120) == 0, log.read_text()
+    again, log = start("one")
+    assert again.wait(120) == 1
+    said = log.read_text()
+    assert f"results/one: this study is being run already, by process {first.pid} on host" in said
+    assert "Traceback" not in said
+    script.resume()
+    assert first.wait(120) == 0
+    assert (project / "results/one" / LIST).read_bytes() == (
+        project / "results/two" / LIST
+    ).read_bytes()
