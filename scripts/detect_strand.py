@@ -8,7 +8,15 @@ from tempfile import TemporaryDirectory
 
 from latere.errors import StudyError
 from latere.job import run, run_script, start
-from latere.star import ALIGNMENT, read_gene_strands, read_log, read_strands, to_command
+from latere.star import (
+    ALIGNMENT,
+    check_all_read,
+    link_files,
+    read_gene_strands,
+    read_log,
+    read_strands,
+    to_command,
+)
 
 # First reads of the first lane.
 READS = 200_000
@@ -116,17 +124,20 @@ def main(snakemake):
     start(snakemake)
     name = snakemake.wildcards.run
     roles = json.loads(Path(snakemake.input.roles).read_text())
+    checked = json.loads(Path(snakemake.input.checked).read_text())
     where = f"run {name}, {roles['cdna'][0]}"
     with TemporaryDirectory(dir=snakemake.resources.tmpdir) as folder:
+        # STAR runs there, and knows all files by names of ours.
+        link_files(folder, {"index": snakemake.input.index, "cdna": roles["cdna"][0]})
         options = ALIGNMENT | {
             "--runThreadN": snakemake.threads,
-            "--genomeDir": snakemake.input.index,
-            "--readFilesIn": roles["cdna"][0],
+            "--genomeDir": "index",
+            "--readFilesIn": "cdna",
             "--readMapNumber": READS,
-            "--outFileNamePrefix": f"{folder}/",
         }
-        run(to_command(options))
+        run(to_command(options), cwd=folder)
         counts = read_log(Path(folder, "Log.final.out"))
+        check_all_read(counts["reads"], min(checked["lanes"][0], READS), where)
         table = Path(folder, "ReadsPerGene.out.tab")
         strands = read_strands(table) | ask_genes(read_gene_strands(table))
     reads, mapped = counts["reads"], counts["mapped_unique"]

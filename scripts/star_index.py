@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from latere.cache import exclusive, link, workshop
 from latere.job import run, run_script, start
 from latere.reference import open_plain
+from latere.star import to_command
 
 # Read length less 1, as the manual advises; 10x cDNA reads have 90 to 98 bases.
 OVERHANG = 97
@@ -61,21 +62,17 @@ def build(fasta, gtf, parameters: dict, folder: Path, threads: int, memory: int)
     with TemporaryDirectory(dir=folder, prefix="unpacked") as plain:
         files = {"--genomeFastaFiles": fasta, "--sjdbGTFfile": gtf}
         for option, source in files.items():
-            files[option] = Path(plain, option.strip("-"))
-            with open_plain(source) as packed, open(files[option], "wb") as file:
+            # Relative to the index, where STAR runs: no name of a user's folder reaches it.
+            files[option] = Path(Path(plain).name, option.strip("-"))
+            with open_plain(source) as packed, open(Path(folder, files[option]), "wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
-        options = (
-            {
-                "--runThreadN": threads,
-                "--genomeDir": folder,
-                "--limitGenomeGenerateRAM": memory,
-                # Else STAR writes its log and temporary files to the working directory.
-                "--outFileNamePrefix": f"{folder}/",
-            }
-            | files
-            | parameters
-        )
-        run(["STAR", "--runMode", "genomeGenerate", *(x for pair in options.items() for x in pair)])
+        options = {
+            "--runMode": "genomeGenerate",
+            "--runThreadN": threads,
+            "--genomeDir": ".",
+            "--limitGenomeGenerateRAM": memory,
+        }
+        run(to_command(options | files | parameters), cwd=folder)
 
 
 def main(snakemake):

@@ -11,7 +11,14 @@ from tempfile import TemporaryDirectory
 from latere.chemistry import Chemistry, solo_options
 from latere.job import run, run_script, start
 from latere.reads import joining_command
-from latere.star import ALIGNMENT, to_command
+from latere.star import (
+    ALIGNMENT,
+    check_all_read,
+    link_files,
+    link_reads,
+    read_log,
+    to_command,
+)
 
 COUNTING = {
     # `check_reads` has checked the lengths; some libraries are sequenced past the UMI.
@@ -21,6 +28,8 @@ COUNTING = {
     "--soloCellFilter": "EmptyDrops_CR",
     "--soloFeatures": ["Gene", "GeneFull", "Velocyto"],
 }
+# Roles of the reads that are counted; a UMI in a read of its own is joined to its barcode.
+READS = ("cdna", "barcode", "umi")
 # Tags of CellRanger's BAM (cell, UMI, gene), and STAR's own.
 TAGS = ["NH", "HI", "AS", "nM", "CR", "CY", "UR", "UY", "CB", "UB", "GX", "GN"]
 
@@ -76,6 +85,7 @@ def main(snakemake):
     start(snakemake)
     name, folder = snakemake.wildcards.run, Path(snakemake.output[0])
     roles = json.loads(Path(snakemake.input.roles).read_text())
+    checked = json.loads(Path(snakemake.input.checked).read_text())
     chosen = json.loads(Path(snakemake.input.strand).read_text())["chemistry"]
     chemistry = Chemistry(**roles["candidates"][chosen])
     lists = {Path(file).stem: file for file in snakemake.input.whitelists}
@@ -84,24 +94,29 @@ def main(snakemake):
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     with TemporaryDirectory(dir=snakemake.resources.tmpdir) as scratch:
+        # STAR runs there, and knows all files by names of ours.
+        parts = {f"{part}.txt": lists[part] for part in chemistry.whitelist_names}
+        link_files(scratch, parts | {"index": snakemake.input.index, "made": making})
+        reads = link_reads(scratch, {role: roles.get(role, []) for role in READS})
         options = ALIGNMENT | COUNTING
-        options |= solo_options(chemistry, [lists[part] for part in chemistry.whitelist_names])
+        options |= solo_options(chemistry, [f"{part}.txt" for part in chemistry.whitelist_names])
         options |= {
             "--runThreadN": snakemake.threads,
-            "--genomeDir": snakemake.input.index,
+            "--genomeDir": "index",
             # cDNA first, then barcodes.
-            "--readFilesIn": [",".join(roles["cdna"]), ",".join(roles["barcode"])],
-            "--outFileNamePrefix": f"{making}/{name}.",
+            "--readFilesIn": [",".join(reads["cdna"]), ",".join(reads["barcode"])],
+            "--outFileNamePrefix": f"made/{name}.",
             # A folder that STAR makes.
-            "--outTmpDir": f"{scratch}/star",
+            "--outTmpDir": "star",
         }
         if chemistry.umi_read == "own":
-            script = Path(scratch, "join.sh")
-            options["--readFilesCommand"] = joining_command(roles, chemistry, script)
+            options["--readFilesCommand"] = joining_command(reads, chemistry, scratch)
         if snakemake.params.bam:
             options |= bam_options(snakemake.resources.mem_mb, snakemake.input.index)
             open_many_files()
-        run(to_command(options))
+        run(to_command(options), cwd=scratch)
+    found = read_log(making / f"{name}.Log.final.out")["reads"]
+    check_all_read(found, checked["reads"], f"run {name}")
     pack(making, snakemake.threads)
     if snakemake.params.bam:
         bam = making / f"{name}.Aligned.sortedByCoord.out.bam"

@@ -13,10 +13,12 @@ from latere.errors import StudyError
 
 # Small enough to stay in the cache of a core: 10,000 take 2.5 times as long (measured).
 BATCH = 256
-# Odd lines (name, +) from the barcode read; even ones (bases, qualities) are joined.
+# Odd lines (name, +) from the barcode read; even ones (bases, qualities) are joined. Where one file
+# ends before the other, because its gzip failed, no further read comes, and STAR's count shows it.
 JOIN = (
     "paste <(gzip -cdf {}) <(gzip -cdf {}) | "
-    "awk -F'\\t' '{{print NR % 2 ? $1 : substr($1, 1, {}) $2}}';;"
+    'awk -F\'\\t\' \'$1 == "" || $2 == "" {{exit 1}} '
+    "{{print NR % 2 ? $1 : substr($1, 1, {}) $2}}';;"
 )
 GZIP = b"\x1f\x8b"
 COPY_AGAIN = "It was cut off or damaged when it was written, copied or downloaded: get it again."
@@ -118,17 +120,17 @@ def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
         raise StudyError(str(whitelist), problem, COPY_AGAIN) from None
 
 
-def joining_command(roles: dict, chemistry: Chemistry, script: Path) -> list[str]:
+def joining_command(reads: dict, chemistry: Chemistry, folder: Path) -> list[str]:
     """Command with which STAR reads a file (``--readFilesCommand``), the UMI joined to its barcode.
 
     Parameters
     ----------
-    roles
-        As `assign_roles` tells them.
+    reads
+        Files by role and lane, as STAR is given them; relative to the folder.
     chemistry
         Of the run; its UMI has a read of its own.
-    script
-        Where to write what the command runs; a path without spaces, which STAR would spread.
+    folder
+        Where STAR runs; the script that the command runs is written there.
 
     Returns
     -------
@@ -139,7 +141,8 @@ def joining_command(roles: dict, chemistry: Chemistry, script: Path) -> list[str
     lanes = [
         f"{shlex.quote(barcode)}) "
         + JOIN.format(*map(shlex.quote, (barcode, umi)), chemistry.barcode_end)
-        for barcode, umi in zip(roles["barcode"], roles["umi"], strict=True)
+        for barcode, umi in zip(reads["barcode"], reads["umi"], strict=True)
     ]
+    script = Path(folder, "join.sh")
     script.write_text("\n".join(['case "$1" in', *lanes, '*) gzip -cdf "$1";;', "esac", ""]))
-    return ["bash", str(script)]
+    return ["bash", script.name]

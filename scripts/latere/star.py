@@ -1,7 +1,11 @@
 """STAR as all rules call it, and what its tables tell."""
 
+import logging
+from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
+
+from latere.errors import StudyError
 
 # What decides where a read maps: as CellRanger 4 and later (STAR, docs/STARsolo.md).
 ALIGNMENT = {
@@ -15,6 +19,8 @@ ALIGNMENT = {
     # As the umask says; else nobody but the user can open the folders.
     "--runDirPerm": "All_RWX",
 }
+# Parameters that name files: links of ours, which are gone when the job ends.
+LINKED = {"genomeDir", "readFilesIn", "outFileNamePrefix", "outTmpDir"}
 # Lines of `Log.final.out`.
 COUNTS = {
     "reads": "Number of input reads",
@@ -33,6 +39,75 @@ def to_command(options: dict) -> list[str]:
     for option, value in options.items():
         words += [option, *(value if isinstance(value, list) else [value])]
     return [str(word) for word in words]
+
+
+def link_files(folder: Path, files: Mapping[str, str | Path]) -> None:
+    """Give files names of ours, so that no name of a user reaches STAR.
+
+    STAR puts the names of its files into shell commands, some of them without quotes.
+
+    Parameters
+    ----------
+    folder
+        Where STAR is to run.
+    files
+        Path of a file or folder by the name of its link.
+    """
+    for name, file in files.items():
+        logging.info("%s is %s", name, file)
+        Path(folder, name).symlink_to(Path(file).absolute())
+
+
+def link_reads(folder: Path, reads: Mapping[str, list]) -> dict[str, list[str]]:
+    """Links to the reads of a run, as `link_files` makes them.
+
+    Parameters
+    ----------
+    folder
+        Where STAR is to run.
+    reads
+        Paths by role and lane.
+
+    Returns
+    -------
+    dict
+        Names of the links by role and lane.
+    """
+    names = {
+        role: [f"{role}_{lane}" for lane, _ in enumerate(files, start=1)]
+        for role, files in reads.items()
+    }
+    for role, files in reads.items():
+        link_files(folder, dict(zip(names[role], files, strict=True)))
+    return names
+
+
+def check_all_read(found: int, expected: int, where: str) -> None:
+    """Refuse counts that STAR made of a part of the reads.
+
+    STAR takes no notice when the command that unpacks its reads fails: it counts what came.
+
+    Parameters
+    ----------
+    found
+        Reads that STAR read.
+    expected
+        Reads that the files hold, as `check_reads` counted them.
+    where
+        Run and files, for the message.
+
+    Raises
+    ------
+    StudyError
+        The numbers differ.
+    """
+    if found != expected:
+        raise StudyError(
+            where,
+            f"STAR read {found:,} reads, but the files held {expected:,} when they were checked",
+            "The gzip that STAR starts failed, or a file was changed. The rule's log shows what "
+            "gzip reported. Run again; if it fails again, check the files and the disk.",
+        )
 
 
 def read_log(path: Path) -> dict[str, int]:
@@ -73,12 +148,12 @@ def read_call(path: Path) -> dict:
     Returns
     -------
     dict
-        STAR's `version`; the `parameters` that were given, by name, but for the temporary folder,
-        whose name is drawn.
+        STAR's `version`; the `parameters` that were given, by name, without those that name a
+        file of one job (`LINKED`).
     """
     lines = path.read_text().splitlines()
     version = next(line for line in lines if line.startswith("STAR version=")).partition("=")[2]
     first = next(at for at, line in enumerate(lines) if "Final user re-defined parameters" in line)
     given = [line.split() for line in takewhile(lambda line: line.strip(), lines[first + 1 :])]
-    parameters = {name: " ".join(value) for name, *value in given if name != "outTmpDir"}
+    parameters = {name: " ".join(value) for name, *value in given if name not in LINKED}
     return {"version": version, "parameters": parameters}

@@ -151,11 +151,20 @@ class Workflow:
         return {name: self.job(name) for name in JOBS}, disk.peak, own.peak
 
     def star(self) -> list[str]:
-        """The call of STAR, as the log tells it, from anywhere; its temporary folder is gone."""
+        """The call of STAR in the log, with the files that its links stood for."""
         text = (self.results / f"logs/starsolo/{RUN}.log").read_text()
-        call = re.search(r"\$ (STAR .*)", text)[1]
+        files = {
+            link: [str(self.folder / file)]
+            for link, file in re.findall(r" INFO (\S+) is (results/.*)", text)
+        }
+        call = shlex.split(re.search(r"\$ (STAR .*)", text)[1])
+        whitelist = call[call.index("--soloCBwhitelist") + 1]
         return replace(
-            shlex.split(call.replace(" results/", f" {self.folder}/results/")), outTmpDir=None
+            call,
+            genomeDir=files["index"],
+            readFilesIn=files["cdna_1"] + files["barcode_1"],
+            soloCBwhitelist=files[whitelist],
+            outTmpDir=None,
         )
 
 

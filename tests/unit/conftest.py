@@ -1,8 +1,11 @@
 """A small study of counts, for the unit tests of the analysis; a small library of reads."""
 
+import os
 import random
+import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import anndata as ad
@@ -97,6 +100,54 @@ def library(tmp_path_factory) -> SimpleNamespace:
         file.write_text("\n".join(lines[name]) + "\n")
     more = {"index": folder / "index", "whitelist": folder / "list.txt", "molecules": molecules}
     return SimpleNamespace(**files, **more)
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch) -> SimpleNamespace:
+    """Names that a shell would read as commands, and tools as options.
+
+    `split` writes a file of reads as lanes with such names, relative to the working directory, and
+    gives the names; `folder` is a folder of such a name. `mark` exists once one of the commands
+    ran.
+    """
+    mark = tmp_path / "ran"
+    monkeypatch.setenv("MARK", str(mark))
+    monkeypatch.chdir(tmp_path)
+    forms = ["-{}", "two  words {}", "$(touch $MARK){}", "`touch $MARK`{}", "a;touch $MARK;{}"]
+    forms += ['it\'s "{}"', "{} > $MARK", "{}|touch $MARK", "*{}\n"]
+
+    def split(source, role):
+        lines = source.read_text().splitlines(keepends=True)
+        size = 4 * -(-len(lines) // 4 // len(forms))
+        names = [form.format(f"{role}.fastq") for form in forms]
+        for at, name in enumerate(names):
+            Path(name).write_text("".join(lines[at * size : (at + 1) * size]))
+        return names
+
+    folder = tmp_path / "$(touch $MARK) `touch $MARK`; touch $MARK"
+    folder.mkdir()
+    return SimpleNamespace(split=split, folder=folder, mark=mark)
+
+
+@pytest.fixture
+def failing_gzip(tmp_path, monkeypatch):
+    """Put a gzip on the PATH that ends with an error after some reads of some files."""
+
+    def make(pattern, reads):
+        script = tmp_path / "bin/gzip"
+        script.parent.mkdir()
+        script.write_text(
+            f"""#!/bin/bash
+case "${{@: -1}}" in
+{pattern}) {shutil.which("gzip")} "$@" | head -n {4 * reads}; exit 1;;
+*) exec {shutil.which("gzip")} "$@";;
+esac
+"""
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
+
+    return make
 
 
 @pytest.fixture(scope="session")

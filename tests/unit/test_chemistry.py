@@ -10,7 +10,7 @@ import pytest
 from latere.chemistry import COLUMNS, Chemistry, read_chemistries, solo_options, whitelist_name
 from latere.errors import StudyError
 from latere.reads import joining_command, read_barcodes
-from latere.star import ALIGNMENT, to_command
+from latere.star import ALIGNMENT, link_reads, to_command
 
 TABLE = Path(__file__).resolve().parents[2] / "config" / "chemistries.tsv"
 ROW = dict(
@@ -166,28 +166,28 @@ def write_lanes(folder, name, reads):
     return files
 
 
-def count(star, folder, chemistry, reads):
+def count(star, folder, chemistry, written):
     """Matrix of STARsolo: entries by barcode (its parts joined) and gene."""
     source, _ = star
-    roles = {role: write_lanes(folder, role, part) for role, part in reads.items()}
+    roles = {role: write_lanes(folder, role, part) for role, part in written.items()}
     lists = [source / whitelist for whitelist in chemistry.whitelists]
+    reads = link_reads(folder, roles)
     options = (
         ALIGNMENT
         | solo_options(chemistry, lists)
         | {
             "--genomeDir": source / "index",
-            "--readFilesIn": [",".join(roles["cdna"]), ",".join(roles["barcode"])],
+            "--readFilesIn": [",".join(reads["cdna"]), ",".join(reads["barcode"])],
             "--soloBarcodeReadLength": 0,
             "--soloUMIfiltering": "MultiGeneUMI_CR",
             "--soloUMIdedup": "1MM_CR",
             "--soloCellFilter": "EmptyDrops_CR",
             "--soloFeatures": ["Gene", "GeneFull", "Velocyto"],
-            "--outFileNamePrefix": f"{folder}/",
         }
     )
     if chemistry.umi_read == "own":
-        options["--readFilesCommand"] = joining_command(roles, chemistry, source / "join.sh")
-    subprocess.run(to_command(options), check=True, capture_output=True, timeout=60)
+        options["--readFilesCommand"] = joining_command(reads, chemistry, folder)
+    subprocess.run(to_command(options), cwd=folder, check=True, capture_output=True, timeout=60)
     raw = folder / "Solo.out/Gene/raw"
     codes = (raw / "barcodes.tsv").read_text().replace("_", "").split()
     entries = [line.split() for line in (raw / "matrix.mtx").read_text().splitlines()[3:]]

@@ -61,16 +61,18 @@ def detect(tmp_path, monkeypatch):
     """Run the rule's script on cDNA reads; gives its table."""
     monkeypatch.setattr(detect_strand, "start", lambda _: None)
 
-    def call(cdna, index, candidates):
+    def call(cdna, index, candidates, reads=6040, tmpdir=tmp_path):
         chemistries = {name: {"strand": strand} for name, strand in candidates.items()}
-        roles = tmp_path / "roles.json"
+        roles, checked = tmp_path / "roles.json", tmp_path / "checked.json"
+        # The second lane is not read.
+        checked.write_text(json.dumps({"reads": reads + 9, "lanes": [reads, 9]}))
         roles.write_text(json.dumps({"cdna": [str(cdna)], "candidates": chemistries}))
         detect_strand.main(
             SimpleNamespace(
-                input=SimpleNamespace(roles=roles, index=index),
+                input=SimpleNamespace(roles=roles, checked=checked, index=index),
                 output=[tmp_path / "strand.json"],
                 wildcards=SimpleNamespace(run="a"),
-                resources=SimpleNamespace(tmpdir=str(tmp_path)),
+                resources=SimpleNamespace(tmpdir=str(tmpdir)),
                 threads=2,
             )
         )
@@ -103,6 +105,24 @@ def test_reads_of_another_genome_are_refused(detect, library):
         detect(library.barcode, library.index, BOTH)
 
 
+@pytest.mark.tools("STAR")
+def test_no_file_name_reaches_a_shell(detect, library, hostile):
+    for name in hostile.split(library.cdna, "cdna")[:5]:
+        found = detect(name, library.index, {"v2": "Forward"}, 672, hostile.folder)
+        assert found["reads"] == 672
+    assert not hostile.mark.exists()
+
+
+@pytest.mark.tools("STAR")
+def test_reads_that_gzip_does_not_give_are_missed(detect, library, failing_gzip, monkeypatch):
+    # Of a larger lane no more are asked for.
+    monkeypatch.setattr(detect_strand, "READS", 5000)
+    assert detect(library.cdna, library.index, BOTH)["reads"] == 5000
+    failing_gzip("*", 2000)
+    with pytest.raises(StudyError, match="run a, .*cdna.fastq: STAR read 2,000 .* held 5,000"):
+        detect(library.cdna, library.index, BOTH)
+
+
 @pytest.mark.real
 @pytest.mark.tools("STAR")
 def test_real_reads(detect, real, real_index, tmp_path, monkeypatch):
@@ -110,7 +130,7 @@ def test_real_reads(detect, real, real_index, tmp_path, monkeypatch):
     monkeypatch.setattr(detect_strand, "READS", 40_000)
     folder = real / "fastq_10x_v3_pbmc5k_chr21"
     sense = folder / "pbmc5k_v3.1_chr21_S1_L001_R2_001.fastq.gz"
-    found = detect(sense, real_index, BOTH)
+    found = detect(sense, real_index, BOTH, 50_000)
     assert found["chemistry"] == "10xv2" and found["mapped"] == pytest.approx(0.313, abs=0.005)
     assert found["sense"] < 2 * found["antisense"]
     assert found["sense_genes"] > 4 * found["antisense_genes"]

@@ -1,11 +1,17 @@
 """What is read from STAR's own tables."""
 
-from latere.star import read_call, read_gene_strands, read_log, to_command
+import pytest
+
+from latere.errors import StudyError
+from latere.star import check_all_read, read_call, read_gene_strands, read_log, to_command
 
 LOG = """STAR version=2.7.10b
 ##### Final user re-defined parameters-----------------:
 runThreadN                        2
-outTmpDir                         /tmp/tmpf6bl6wv1/star
+genomeDir                         index
+readFilesIn                       cdna_1   barcode_1   
+outFileNamePrefix                 made/a.
+outTmpDir                         star
 soloStrand                        Reverse
 soloFeatures                      Gene   Velocyto   
 
@@ -46,3 +52,10 @@ def test_reads_of_each_gene(tmp_path):
 def test_command():
     options = {"--readFilesIn": ["a", "b"], "--soloCBlen": 16}
     assert to_command(options) == ["STAR", "--readFilesIn", "a", "b", "--soloCBlen", "16"]
+
+
+def test_reads_of_star_are_those_that_were_checked():
+    check_all_read(5, 5, "run a")
+    for found in (4, 6):
+        with pytest.raises(StudyError, match=f"^run a: STAR read {found} reads, .* held 5 when"):
+            check_all_read(found, 5, "run a")

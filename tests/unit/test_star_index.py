@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from latere.cache import exclusive, link, point, workshop
-from star_index import index_key, index_parameters
+from star_index import build, index_key, index_parameters
 
 SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts")
 
@@ -39,6 +40,22 @@ def test_key_is_what_made_the_index():
     ]
     assert len(set(made)) == len(made)
     assert index_key(about | {"genes": 2}, {"x": 1}, "2.7.10b") == made[0]
+
+
+@pytest.mark.tools("STAR")
+def test_an_index_in_a_folder_of_any_name(hostile, tmp_path):
+    folder = hostile.folder / 'of "us" two'
+    folder.mkdir()
+    draw = random.Random(1)
+    sequence = "".join(draw.choices("ACGT", k=5000))
+    Path("genome.fa").write_text(f">1\n{sequence}\n")
+    about = 'gene_id "g"; transcript_id "t";'
+    Path("genes.gtf").write_text(f"1\tx\texon\t101\t900\t.\t+\t.\t{about}\n")
+    build("genome.fa", "genes.gtf", {"--genomeSAindexNbases": 5}, folder, 1, 2_000_000_000)
+    assert (folder / "SA").stat().st_size > 5000
+    # Nothing in it names a place of this machine.
+    assert str(tmp_path) not in (folder / "genomeParameters.txt").read_text()
+    assert not list(folder.glob("unpacked*")) and not hostile.mark.exists()
 
 
 def test_an_index_is_made_by_one_job_at_a_time(tmp_path):

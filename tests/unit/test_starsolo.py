@@ -13,6 +13,7 @@ from scipy.io import mmread
 
 import starsolo
 from latere.chemistry import Chemistry
+from latere.errors import StudyError
 from latere.job import JobError
 
 pytestmark = pytest.mark.tools("STAR", "pigz", "samtools")
@@ -34,11 +35,12 @@ def count(library, tmp_path, monkeypatch):
     """Run the rule's script; gives the folder of the run."""
     monkeypatch.setattr(starsolo, "start", lambda _: None)
 
-    def call(bam=False, chemistry=V2, **reads):
-        files = {"cdna": library.cdna, "barcode": library.barcode} | reads
-        roles = {role: [str(file)] for role, file in files.items()}
+    def call(bam=False, chemistry=V2, tmpdir=tmp_path, **reads):
+        files = {"cdna": [library.cdna], "barcode": [library.barcode]} | reads
+        roles = {role: list(map(str, lanes)) for role, lanes in files.items()}
         roles["candidates"] = {chemistry.name: asdict(chemistry)}
         (tmp_path / "roles.json").write_text(json.dumps(roles))
+        (tmp_path / "checked.json").write_text(json.dumps({"reads": 6040}))
         (tmp_path / "strand.json").write_text(json.dumps({"chemistry": chemistry.name}))
         barcodes = library.whitelist.read_text().split()
         parts = {"a": {code[:8] for code in barcodes}, "b": {code[8:] for code in barcodes}}
@@ -49,6 +51,7 @@ def count(library, tmp_path, monkeypatch):
             SimpleNamespace(
                 input=SimpleNamespace(
                     roles=tmp_path / "roles.json",
+                    checked=tmp_path / "checked.json",
                     strand=tmp_path / "strand.json",
                     index=library.index,
                     # In no order, and more than the run's own.
@@ -57,7 +60,7 @@ def count(library, tmp_path, monkeypatch):
                 output=[folder],
                 wildcards=SimpleNamespace(run="a"),
                 params=SimpleNamespace(bam=bam),
-                resources=SimpleNamespace(tmpdir=str(tmp_path), mem_mb=2000),
+                resources=SimpleNamespace(tmpdir=str(tmpdir), mem_mb=2000),
                 threads=2,
             )
         )
@@ -130,7 +133,7 @@ def test_counts_are_alike_wherever_barcode_and_umi_lie(count, library, tmp_path)
     expected = molecules(count())
     barcode = cut(library.barcode, tmp_path / "barcode.fastq", 1, 16)
     umi = cut(library.barcode, tmp_path / "umi.fastq", 17, 26)
-    assert molecules(count(chemistry=OWN, barcode=barcode, umi=umi)) == expected
+    assert molecules(count(chemistry=OWN, barcode=[barcode], umi=[umi])) == expected
     in_parts = molecules(count(chemistry=PARTS))
     assert {(code.replace("_", ""), gene): n for (code, gene), n in in_parts.items()} == expected
 
@@ -139,11 +142,43 @@ def test_nothing_is_left_under_the_final_name_when_star_fails(count, tmp_path, l
     broken = tmp_path / "broken.fastq"
     broken.write_text(library.cdna.read_text().replace("+\nI", "+\n", 1))
     with pytest.raises(JobError, match="STAR ended with status"):
-        count(cdna=broken)
+        count(cdna=[broken])
     assert not (tmp_path / "counts/v2").exists()
     # What lies there of a failed try is no part of the next.
     (tmp_path / "counts/v2.part/left").touch()
     assert not (count() / "left").exists()
+
+
+@pytest.mark.parametrize("chemistry", [V2, OWN], ids=lambda chemistry: chemistry.name)
+def test_no_file_name_reaches_a_shell(count, library, hostile, tmp_path, chemistry):
+    """Each lane has a hostile name; so has the folder for temporary files."""
+    sources = {"cdna": library.cdna, "barcode": library.barcode}
+    if chemistry is OWN:
+        sources["barcode"] = cut(library.barcode, tmp_path / "barcode.fastq", 1, 16)
+        sources["umi"] = cut(library.barcode, tmp_path / "umi.fastq", 17, 26)
+    reads = {role: hostile.split(source, role) for role, source in sources.items()}
+    found = molecules(count(chemistry=chemistry, tmpdir=hostile.folder, **reads))
+    assert sum(found.values()) == pytest.approx(sum(library.molecules.values()), rel=0.005)
+    assert not hostile.mark.exists()
+
+
+@pytest.mark.parametrize("failing", ["*", "*cdna*"])
+def test_reads_that_gzip_does_not_give_are_missed(count, tmp_path, failing_gzip, failing):
+    failing_gzip(failing, 2000)
+    with pytest.raises(StudyError, match="run a: STAR read 2,000 reads, .* held 6,040"):
+        count()
+    assert not (tmp_path / "counts/v2").exists()
+
+
+@pytest.mark.parametrize("failing", ["*barcode*", "*umi*"])
+def test_umis_that_gzip_does_not_give_are_missed(count, library, tmp_path, failing_gzip, failing):
+    barcode = cut(library.barcode, tmp_path / "barcode.fastq", 1, 16)
+    umi = cut(library.barcode, tmp_path / "umi.fastq", 17, 26)
+    failing_gzip(failing, 2000)
+    # STAR itself refuses a cDNA read whose barcode read does not come.
+    with pytest.raises(JobError, match="STAR ended with status"):
+        count(chemistry=OWN, barcode=[barcode], umi=[umi])
+    assert not (tmp_path / "counts/own").exists()
 
 
 def test_memory_for_sorting_is_what_the_job_has_beside_the_index(tmp_path):
