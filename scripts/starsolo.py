@@ -89,14 +89,11 @@ def main(snakemake):
     chosen = json.loads(Path(snakemake.input.strand).read_text())["chemistry"]
     chemistry = Chemistry(**roles["candidates"][chosen])
     lists = {Path(file).stem: file for file in snakemake.input.whitelists}
-    # Takes its final name when it is whole.
-    making = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    folder.mkdir(parents=True)
     with TemporaryDirectory(dir=snakemake.resources.tmpdir) as scratch:
         # STAR runs there, and knows all files by names of ours.
         parts = {f"{part}.txt": lists[part] for part in chemistry.whitelist_names}
-        link_files(scratch, parts | {"index": snakemake.input.index, "made": making})
+        link_files(scratch, parts | {"index": snakemake.input.index, "made": folder})
         reads = link_reads(scratch, {role: roles.get(role, []) for role in READS})
         options = ALIGNMENT | COUNTING
         options |= solo_options(chemistry, [f"{part}.txt" for part in chemistry.whitelist_names])
@@ -115,13 +112,12 @@ def main(snakemake):
             options |= bam_options(snakemake.resources.mem_mb, snakemake.input.index)
             open_many_files()
         run(to_command(options), cwd=scratch)
-    found = read_log(making / f"{name}.Log.final.out")["reads"]
+    found = read_log(folder / f"{name}.Log.final.out")["reads"]
     check_all_read(found, checked["reads"], f"run {name}")
-    pack(making, snakemake.threads)
+    pack(folder, snakemake.threads)
     if snakemake.params.bam:
-        bam = making / f"{name}.Aligned.sortedByCoord.out.bam"
+        bam = folder / f"{name}.Aligned.sortedByCoord.out.bam"
         run(["samtools", "index", "-@", snakemake.threads, bam])
-    making.rename(folder)
 
 
 if __name__ == "__main__":

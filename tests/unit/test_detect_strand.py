@@ -143,8 +143,8 @@ def test_real_reads(detect, real, real_index, tmp_path, monkeypatch):
                 read[::-1].translate(swap) if at % 4 == 1 else read[::-1] if at % 4 == 3 else read
             )
             target.write(read + "\n")
-    assert detect(antisense, real_index, BOTH)["chemistry"] == "10x5pv2"
+    assert detect(antisense, real_index, BOTH, 40_000)["chemistry"] == "10x5pv2"
     # 414 of 5,000 reads map: enough not to be refused, too few to tell.
     v2 = real / "fastq_10x_v2_tiny_chr21/tiny_S1_L001_R2_001.fastq.gz"
-    found = detect(v2, real_index, {"10xv2": "Forward"})
+    found = detect(v2, real_index, {"10xv2": "Forward"}, 5_000)
     assert (found["chemistry"], found["verdict"]) == ("10xv2", "undecided")
