@@ -9,6 +9,7 @@ from pathlib import Path
 
 from latere import matrices
 from latere.errors import StudyError
+from latere.files import open_plain
 from latere.job import run_script, start
 from latere.tables import write_counts
 
@@ -47,7 +48,7 @@ def read_lines(path: str):
     import pandas as pd
 
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3, "keep_default_na": False}
-    with matrices.open_plain(path) as file:
+    with open_plain(path) as file:
         try:
             return pd.read_csv(file, **options)
         except pd.errors.EmptyDataError:
@@ -80,7 +81,7 @@ def read_mtx(files: list[str], threads: int):
     from scipy.io import mmread
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=threads), matrices.open_plain(files[0]) as file:
+    with threadpool_limits(limits=threads), open_plain(files[0]) as file:
         matrix = mmread(file, spmatrix=True)
     barcodes, table = read_lines(files[1])[0], read_lines(files[2])
     expected, shape = (len(table), len(barcodes)), matrix.shape
@@ -117,7 +118,7 @@ def read_10x_h5(path: str):
     import pandas as pd
     from scipy.sparse import csr_matrix
 
-    with h5py.File(path) as file:
+    with matrices.open_h5(path) as file:
         tables = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
         groups = [name for name, group in tables.items() if "indptr" in group]
         if len(groups) > 1:
@@ -144,11 +145,10 @@ def read_cells(path: str):
 def read_h5ad(path: str, layer: str, subset: str):
     """The matrix of an .h5ad, or of the run's cells in it; returns as `read_mtx`."""
     import anndata
-    import h5py
     import pandas as pd
 
     rows = matrices.rows_of(path, subset) if subset else slice(None)
-    with h5py.File(path) as file:
+    with matrices.open_h5(path) as file:
         place = matrices.layers_of(file)[layer or "X"]
         values = read_values(file[place], rows)
         obs = file["obs"]
@@ -302,11 +302,10 @@ def _are_multiples(ratios) -> bool:
 def layers_with_counts(path: str) -> list[str]:
     """What `layer` may be, by the first values of each matrix of an .h5ad."""
     import anndata
-    import h5py
     from scipy.sparse import csr_matrix
 
     found = []
-    with h5py.File(path) as file:
+    with matrices.open_h5(path) as file:
         for name, place in matrices.layers_of(file).items():
             stored = file[place]
             if not hasattr(stored, "shape"):

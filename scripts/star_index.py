@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from latere.cache import exclusive, link, workshop
+from latere.files import open_plain
 from latere.job import run, run_script, start
-from latere.reference import open_plain
 from latere.star import to_command
 
 # Read length less 1, as the manual advises; 10x cDNA reads have 90 to 98 bases.

@@ -1,5 +1,24 @@
 """Errors that a person can act on."""
 
+# Characters of a part of a message: a cell of a sheet may have millions.
+LONGEST = 1_500
+
+
+def printable(text: str) -> str:
+    """A part of a message as a terminal can show it: no control or invisible characters, not long.
+
+    Parameters
+    ----------
+    text
+        May quote what stands in any file.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+
 
 class StudyError(Exception):
     """Something in the user's input is wrong: where, what, and how to mend it.
@@ -15,6 +34,7 @@ class StudyError(Exception):
     """
 
     def __init__(self, where: str, problem: str, mend: str = ""):
+        where, problem, mend = map(printable, (where, problem, mend))
         self.where, self.problem, self.mend = where, problem, mend
         super().__init__(f"{where}: {problem}" + (f"\n  -> {mend}" if mend else ""))
 

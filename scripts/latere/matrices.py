@@ -1,17 +1,18 @@
 """Count matrices as people have them: which files make one, and what can be seen of it before
 the first job."""
 
-import gzip
 import math
 import os
 import re
 import urllib.parse
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 
-from latere.errors import StudyError, mend_missing
+from latere.errors import StudyError
+from latere.files import read_head, require_file
 
 URL = re.compile(r"(https?|ftp)://", re.IGNORECASE)
 HDF5 = (".h5ad", ".h5")
@@ -97,16 +98,17 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
         A file of the three is missing, or cannot be told from the others; what is named is of a
         form that is not read.
     """
-    if "," in text and not Path(text).exists():
+    if "," in text and not os.path.exists(text):
         return _three([part.strip() for part in text.split(",")], text)
+    # Functions of `os.path` raise no error for names that no file can have.
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _in_folder(path, barcodes)
     for name in PARTS["matrix"]:
-        if path.name.endswith(name) and path.is_file():
+        if path.name.endswith(name) and os.path.isfile(path):
             return _with_prefix(path.parent, path.name.removesuffix(name))
     for prefix in (path.name, f"{path.name}.", f"{path.name}_", f"{path.name}-"):
-        if any((path.parent / f"{prefix}{name}").is_file() for name in PARTS["matrix"]):
+        if any(os.path.isfile(path.parent / f"{prefix}{name}") for name in PARTS["matrix"]):
             return _with_prefix(path.parent, prefix)
     _check_form(text)
     return (text,)
@@ -114,7 +116,7 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
 
 def _check_form(text: str) -> None:
     """Refuse what the end of its name tells to be no matrix, or one of another form."""
-    if not URL.match(text) and not Path(text).exists():
+    if not URL.match(text) and not os.path.exists(text):
         return
     plain = urllib.parse.unquote(text).lower()
     # A URL may name its file in the path or in the query.
@@ -144,17 +146,12 @@ def _three(files: list[str], text: str) -> tuple[str, ...]:
 
 def _with_prefix(folder: Path, prefix: str) -> tuple[str, ...]:
     """Matrix, barcodes and features of one prefix in a folder."""
-    files = {
-        part: next(
-            (
-                str(folder / f"{prefix}{name}")
-                for name in names
-                if (folder / f"{prefix}{name}").is_file()
-            ),
-            None,
-        )
-        for part, names in PARTS.items()
-    }
+    files = {}
+    for part, names in PARTS.items():
+        paths = [str(folder / f"{prefix}{name}") for name in names]
+        # What is there and not a file is refused by its own name later.
+        there = [path for path in paths if os.path.isfile(path)] or filter(os.path.lexists, paths)
+        files[part] = next(iter(there), None)
     for part, file in files.items():
         if file is None:
             wanted = " or ".join(f"{prefix}{name}" for name in PARTS[part])
@@ -167,7 +164,7 @@ def _with_prefix(folder: Path, prefix: str) -> tuple[str, ...]:
 
 def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
     """The files of a matrix in a folder: of 10x, STARsolo or CellRanger."""
-    if any((folder / name).is_file() for names in PARTS.values() for name in names):
+    if any(os.path.lexists(folder / name) for names in PARTS.values() for name in names):
         return _with_prefix(folder, "")
     samples = _folders(folder, "per_sample_outs/*")
     if len(samples) > 1:
@@ -253,6 +250,12 @@ def _matrix_of(folder: Path, kind: str) -> tuple[str, ...]:
 DAMAGED = (
     "It may be cut off, or of another form: fetch it anew, and compare its size with the source's."
 )
+# Where the sizes of a MatrixMarket file stand, behind the comments.
+MTX_HEAD = 1 << 20
+# What h5py and anndata raise where a file holds something else than its form promises.
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError)
+UNREADABLE += (OverflowError,)
+WRITE_AGAIN = "Read it with anndata, and write it again."
 # As many names as tell what an index holds.
 SOME = 1000
 # In one piece or in two, with whatever a program or a person wrote before and behind it.
@@ -265,6 +268,66 @@ GENE = re.compile(
 )
 
 
+@contextmanager
+def open_h5(path: str) -> Iterator:
+    """Open an HDF5 file of a user, which must hold all that it shows.
+
+    Raises
+    ------
+    StudyError
+        It is no HDF5 file or damaged; it reads other files; what is looked up in it is not there.
+    """
+    import h5py
+
+    require_file(path)
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        size = Path(path).stat().st_size
+        first = str(error).split(" (")[-1].rstrip(")")
+        if not path.endswith(HDF5):
+            raise StudyError(path, "is of no form that is known", f"Give {FORMS}.") from None
+        problem = f"cannot be read as HDF5, which its name promises ({size:,} bytes; {first})"
+        raise StudyError(path, problem, DAMAGED) from None
+    with file:
+        try:
+            if elsewhere := _other_file(path, os.stat(path).st_mtime):
+                raise StudyError(path, f"reads another file: {elsewhere}", WRITE_AGAIN)
+            yield file
+        except MemoryError as error:
+            mend = "Give it more memory. If that is far more than the file has, it is damaged."
+            raise StudyError(path, f"takes more memory than there is ({error})", mend) from None
+        except UNREADABLE as error:
+            told = error.args[0] if error.args else type(error).__name__
+            raise StudyError(path, f"its HDF5 structure is damaged ({told})", DAMAGED) from None
+
+
+@cache
+def _other_file(path: str, changed: float) -> str:
+    """What of an HDF5 file lies in another one, in words; empty if nothing does.
+
+    No link is followed: soft ones may lead in a circle, external ones to any file.
+    """
+    import h5py
+
+    def of_link(name, link):
+        if isinstance(link, h5py.ExternalLink):
+            return f"'{name}' is a link to '{link.path}' in '{link.filename}'"
+
+    def of_data(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return None
+        if item.external:
+            return f"the values of '{name}' lie in '{item.external[0][0]}'"
+        if item.is_virtual:
+            # A point stands for the file itself.
+            others = {source.file_name for source in item.virtual_sources()} - {"."}
+            return f"the values of '{name}' lie in '{min(others)}'" if others else None
+
+    with h5py.File(path) as file:
+        return file.visititems_links(of_link) or file.visititems(of_data) or ""
+
+
 def form_of(path: str) -> str:
     """The form of an HDF5 file, by what is in it: `h5ad` or `10x h5`.
 
@@ -275,23 +338,15 @@ def form_of(path: str) -> str:
     """
     import h5py
 
-    try:
-        with h5py.File(path) as file:
-            if "obs" in file and "var" in file:
-                if all(isinstance(file[table], h5py.Group) for table in ("obs", "var")):
-                    return "h5ad"
-                mend = "Read it with a newer anndata, and write it again."
-                raise StudyError(path, "was written by an anndata before 0.7", mend)
-            if any("indptr" in group for group in file.values() if isinstance(group, h5py.Group)):
-                return "10x h5"
-            has = ", ".join(file) or "nothing"
-    except OSError as error:
-        size = Path(path).stat().st_size
-        first = str(error).split(" (")[-1].rstrip(")")
-        if not path.endswith(HDF5):
-            raise StudyError(path, "is of no form that is known", f"Give {FORMS}.") from None
-        problem = f"cannot be read as HDF5, which its name promises ({size:,} bytes; {first})"
-        raise StudyError(path, problem, DAMAGED) from None
+    with open_h5(path) as file:
+        if "obs" in file and "var" in file:
+            if all(isinstance(file[table], h5py.Group) for table in ("obs", "var")):
+                return "h5ad"
+            mend = "Read it with a newer anndata, and write it again."
+            raise StudyError(path, "was written by an anndata before 0.7", mend)
+        if any("indptr" in group for group in file.values() if isinstance(group, h5py.Group)):
+            return "10x h5"
+        has = ", ".join(file) or "nothing"
     raise StudyError(path, f"holds no count matrix that is known; it has {has}", f"Give {FORMS}.")
 
 
@@ -313,7 +368,7 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
     for file in files:
         # Of no cell there are no barcodes.
         named = file.endswith(PARTS["barcodes"])
-        if Path(file).is_file() and not Path(file).stat().st_size and not named:
+        if os.path.isfile(file) and not os.path.getsize(file) and not named:
             raise StudyError(file, "is empty (0 bytes)", DAMAGED)
     form = "10x folder" if len(files) > 2 else form_of(files[0])
     for column, value in (("layer", layer), ("subset", subset)):
@@ -325,29 +380,35 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
         inspect_h5ad(files[0], layer, subset)
 
 
-def open_plain(path: str):
-    """Open a file to read its bytes, unpacked if it is gzipped, whatever its name says."""
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else open(path, "rb")
+def check_mtx(path: str) -> tuple[int, int, int]:
+    """Look at the head of a MatrixMarket file.
 
-
-def check_mtx(path: str) -> None:
-    """Look at the first line of a MatrixMarket file.
+    Returns
+    -------
+    tuple of int
+        Rows, columns and entries.
 
     Raises
     ------
     StudyError
-        It is none.
+        It is none, or its first lines do not say how large the matrix is.
     """
-    try:
-        with open_plain(path) as file:
-            line = file.readline(200)
-    except (OSError, EOFError) as error:
-        raise StudyError(path, f"cannot be read ({error})", DAMAGED) from None
-    if not re.match(b"%%MatrixMarket matrix coordinate (integer|real)", line, re.IGNORECASE):
-        problem = f"is no MatrixMarket file of sparse numbers: it begins with {line[:40]!r}"
+    head = read_head(path, MTX_HEAD)
+    if not re.match(b"%%MatrixMarket matrix coordinate (integer|real)", head, re.IGNORECASE):
+        problem = f"is no MatrixMarket file of sparse numbers: it begins with {head[:40]!r}"
         raise StudyError(path, problem, "Give the .mtx as CellRanger or STARsolo writes it.")
+    lines = [line for line in head.split(b"\n")[1:] if line.strip() and not line.startswith(b"%")]
+    first = lines[0] if lines else b""
+    sizes = re.fullmatch(rb"\s*(\d{1,18})\s+(\d{1,18})\s+(\d{1,18})\s*", first)
+    if not sizes:
+        told = f"it begins with {first[:40]!r}" if first else f"it ends after {len(head):,} bytes"
+        problem = f"does not say how many rows, columns and entries it has ({told})"
+        raise StudyError(path, problem, DAMAGED)
+    rows, columns, entries = map(int, sizes.groups())
+    if entries > rows * columns:
+        problem = f"says that it has {entries:,} entries in {rows:,} rows and {columns:,} columns"
+        raise StudyError(path, problem, DAMAGED)
+    return rows, columns, entries
 
 
 def inspect_h5ad(path: str, layer: str, subset: str) -> None:
@@ -366,16 +427,15 @@ def inspect_h5ad(path: str, layer: str, subset: str) -> None:
 @cache
 def _inspect_whole(path: str, layer: str, changed: float) -> None:
     """What does not depend on the cells of a run is looked at once for all runs of a file."""
-    import h5py
-
-    with h5py.File(path) as file:
+    with open_h5(path) as file:
         has = layers_of(file)
         if (layer or "X") not in has:
             problem = f"has no layer '{layer}'" if layer else "has no X"
             raise StudyError(path, problem, f"`layer` may be: {', '.join(has) or 'none'}.")
-        shape = shape_of(file[has[layer or "X"]])
-        var = file["raw/var"] if has[layer or "X"].startswith("raw/") else file["var"]
-        cells, genes = _some_names(file["obs"]), _some_names(var)
+        place = has[layer or "X"]
+        tables = ["obs", "raw/var" if place.startswith("raw/") else "var"]
+        shape = _check_structure(file, place, tables, path)
+        cells, genes = (_some_names(file[table]) for table in tables)
     looks = _share(GENE.fullmatch, cells) - _share(GENE.fullmatch, genes)
     codes = _share(BARCODE.search, genes) - _share(BARCODE.search, cells)
     if codes > 0.5 or looks > 0.03:
@@ -384,6 +444,45 @@ def _inspect_whole(path: str, layer: str, changed: float) -> None:
             f"and its {shape[1]:,} columns cells ({', '.join(genes[:2])})"
         )
         raise StudyError(path, problem, "Write it as cells x genes: `adata.T.write_h5ad(...)`.")
+
+
+def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[int, int]:
+    """The shape of a matrix in an open .h5ad, which its parts and its tables must have, too.
+
+    Parameters
+    ----------
+    place
+        Where the matrix lies.
+    tables
+        Where the tables of its rows and of its columns lie.
+    """
+    matrix = file[place]
+    if "shape" not in matrix.attrs and not hasattr(matrix, "shape"):
+        raise StudyError(path, f"{place} has no shape", WRITE_AGAIN)
+    shape = shape_of(matrix)
+    if len(shape) != 2 or min(shape) < 0:
+        raise StudyError(path, f"{place} is not a table: its shape is {shape}", WRITE_AGAIN)
+    if not hasattr(matrix, "shape"):
+        lengths = {name: _length(matrix, name) for name in ("data", "indices", "indptr")}
+        if lost := [name for name, length in lengths.items() if length is None]:
+            raise StudyError(path, f"{place} has no '{lost[0]}'", WRITE_AGAIN)
+        if lengths["data"] != lengths["indices"] or lengths["indptr"] - 1 not in shape:
+            told = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
+            raise StudyError(path, f"the parts of {place} do not fit its shape ({told})", DAMAGED)
+    for table, length in zip(tables, shape, strict=True):
+        index = file[table].attrs.get("_index") if table in file else None
+        if index is None or index not in file[table]:
+            raise StudyError(path, f"its table {table} has no index (`_index`)", WRITE_AGAIN)
+        if (named := _length(file[table], index)) not in (None, length):
+            problem = f"{place} is {shape[0]:,} x {shape[1]:,}, but {table} names {named:,}"
+            raise StudyError(path, problem, WRITE_AGAIN)
+    return shape
+
+
+def _length(group, name: str) -> int | None:
+    """Length of an array in a group; None where it is none."""
+    item = group.get(name)
+    return len(item) if getattr(item, "shape", ()) else None
 
 
 def layers_of(file) -> dict[str, str]:
@@ -420,9 +519,8 @@ def _share(looks, names: list[str]) -> float:
 @lru_cache(maxsize=1)
 def _read_old_obs(path: str, changed: float):
     import anndata
-    import h5py
 
-    with h5py.File(path) as file:
+    with open_h5(path) as file:
         return anndata.io.read_elem(file["obs"])
 
 
@@ -442,11 +540,10 @@ def read_column(path: str, column: str):
         No such column.
     """
     import anndata
-    import h5py
     import numpy as np
     import pandas as pd
 
-    with h5py.File(path) as file:
+    with open_h5(path) as file:
         table = file["obs"]
         if column not in table or column == table.attrs["_index"]:
             known = ", ".join(map(str, table.attrs["column-order"])) or "none"
@@ -579,8 +676,7 @@ def _find_h5ad(text: str) -> str:
     path, *others = find_files(text)
     if URL.match(path):
         raise StudyError(path, "`split` needs a file", "Download it, and name its path.")
-    if not Path(path).is_file():
-        raise StudyError(path, "does not exist", mend_missing(path))
+    require_file(path)
     if others or form_of(path) != "h5ad":
         raise StudyError(path, "`split` needs an .h5ad", "Give a row to each run.")
     return path
@@ -657,12 +753,11 @@ def find_shared(
     left_out : dict
         Why a column is not shared, by its name in the file.
     """
-    import h5py
     import numpy as np
 
     samples, labels = read_labels(path, sample)
     first = np.unique(samples, return_index=True)[1]
-    with h5py.File(path) as file:
+    with open_h5(path) as file:
         columns = [str(name) for name in file["obs"].attrs["column-order"]]
     shared, left_out, taken = {label: {} for label in labels}, {}, set(taken)
     for column in columns:

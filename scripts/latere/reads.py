@@ -113,7 +113,8 @@ def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
     """
     try:
         with open_plain(whitelist) as lines:
-            while block := lines.read(2**20) + lines.readline():
+            # A barcode is short, and a file without line ends may be long.
+            while block := lines.read(2**20) + lines.readline(2**20):
                 yield block.splitlines()
     except (EOFError, OSError, isal_zlib.error) as error:
         problem = f"this list of barcodes cannot be read to its end ({error})"

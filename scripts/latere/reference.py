@@ -2,19 +2,14 @@
 
 import csv
 import difflib
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from latere.errors import StudyError
+from latere.files import read_head
 
-GZIP = b"\x1f\x8b"
-# Of a file's beginning; the header of a GTF has a few lines.
-HEAD = 1 << 16
 WAYS = "Give `release`, a name of config/references.tsv, or both `fasta` and `gtf`."
 
 
@@ -73,26 +68,6 @@ def resolve(reference: Mapping, releases: Mapping[str, Mapping], source: str) ->
     return {**files, "filter_biotypes": True, **reference}
 
 
-@contextmanager
-def open_plain(path: str | Path):
-    """Open a file for reading bytes, gzipped or not, whatever its name says.
-
-    Raises
-    ------
-    StudyError
-        What is read turns out to be truncated or damaged.
-    """
-    with open(path, "rb") as file:
-        packed = file.read(2) == GZIP
-    try:
-        with gzip.open(path) if packed else open(path, "rb") as stream:
-            yield stream
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        size = f"{Path(path).stat().st_size:,} bytes"
-        problem = f"its gzip stream is truncated or damaged ({size}; {error})"
-        raise StudyError(str(path), problem, "Fetch it again, and compare its size.") from None
-
-
 def check_head(path: str | Path, kind: str) -> None:
     """Look at the beginning of a reference file.
 
@@ -112,8 +87,7 @@ def check_head(path: str | Path, kind: str) -> None:
         "fasta": "Give the genome as FASTA: '>' and a name, then bases.",
         "gtf": "Give the annotation as GTF: 9 columns, separated by tabs.",
     }[kind]
-    with open_plain(path) as stream:
-        head = io.BytesIO(stream.read(HEAD))
+    head = io.BytesIO(read_head(path))
     lines = (line.rstrip(b"\r\n") for line in head)
     lines = [line for line in lines if line and (kind == "fasta" or not line.startswith(b"#"))]
     if not head.getvalue():

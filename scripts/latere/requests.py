@@ -11,7 +11,6 @@ One model serves two ends: a rule asks for its `Need` with a margin that grows w
 - published: with its source.
 """
 
-import gzip
 import math
 import os
 from collections import Counter
@@ -20,7 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from latere.errors import StudyError
-from latere.matrices import rows_of
+from latere.matrices import check_mtx, open_h5, rows_of
 from latere.study import URL, Run, Study, url_name
 
 # Asked for over expected. Memory: what is measured differs by less from run to run. Time: other
@@ -485,7 +484,7 @@ def matrix_shape(path: str, changed: float, subset: str = "") -> Shape:
 def _h5_shape(path: str) -> Shape:
     import h5py
 
-    with h5py.File(path) as file:
+    with open_h5(path) as file:
         if "X" not in file:
             genes, cells = file["matrix/shape"][:]
             return Shape(int(cells), int(genes), len(file["matrix/data"]))
@@ -497,9 +496,7 @@ def _h5_shape(path: str) -> Shape:
 
 
 def _mtx_shape(path: str) -> Shape:
-    with (gzip.open if path.endswith(".gz") else open)(path, "rt") as lines:
-        header = next(line for line in lines if not line.startswith("%"))
-    genes, cells, entries = map(int, header.split())
+    genes, cells, entries = check_mtx(path)
     return Shape(cells, genes, entries)
 
 

@@ -345,7 +345,7 @@ def test_cut_off_files(write_10x, write_h5):
     for name in ("barcodes.tsv.gz", "matrix.mtx.gz"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:-12])
-        with pytest.raises(StudyError, match=r"10x/matrix.mtx.gz, .*cannot be read \(.*\n.*anew"):
+        with pytest.raises(StudyError, match=f"10x/{name}: its gzip stream is truncated"):
             load(folder)
         (folder / name).write_bytes(whole)
     # What a damaged disk does: the file opens, and its values do not.
@@ -357,7 +357,7 @@ def test_cut_off_files(write_10x, write_h5):
     with open(path, "r+b") as file:
         file.seek(place.byte_offset)
         file.write(bytes(place.size))
-    with pytest.raises(StudyError, match=r"matrix.h5: cannot be read \("):
+    with pytest.raises(StudyError, match=r"matrix.h5: its HDF5 structure is damaged \("):
         load(path)
 
 

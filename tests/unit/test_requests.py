@@ -164,7 +164,9 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
 
 def test_shape_of_a_10x_folder_and_of_a_broken_matrix(tmp_path):
     (tmp_path / "10x").mkdir()
-    (tmp_path / "10x/matrix.mtx").write_text("%%MatrixMarket\n%\n100 20 300\n1 1 1\n")
+    (tmp_path / "10x/matrix.mtx").write_text(
+        "%%MatrixMarket matrix coordinate integer general\n%\n100 20 300\n1 1 1\n"
+    )
     assert requests.matrix_shape(str(tmp_path / "10x/matrix.mtx"), 0) == Shape(20, 100, 300)
     (tmp_path / "broken.h5ad").write_bytes(bytes(2800))
     assert requests.matrix_shape(str(tmp_path / "broken.h5ad"), 0).entries == 1000

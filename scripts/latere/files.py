@@ -1,0 +1,183 @@
+"""The files that a user names: looked at before they are opened, and read up to a limit, so that
+a pipe, a device or a file without end neither waits nor fills the memory."""
+
+import errno
+import gzip
+import os
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from latere.errors import StudyError, mend_missing
+
+# Most bytes of a table that a person writes, and of the head of any other file.
+MOST_TEXT, HEAD = 64 << 20, 1 << 16
+GZIP = b"\x1f\x8b"
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+# What a table is instead, by its first bytes.
+OTHERS = {
+    GZIP: ("a gzipped file", "Unpack it with `gunzip`, and name that."),
+    b"PK\x03\x04": ("a spreadsheet (.xlsx) or a zip file", "Save it as text, separated by tabs."),
+    b"\xff\xfe": ("UTF-16 text", "Save it as UTF-8."),
+    b"\xfe\xff": ("UTF-16 text", "Save it as UTF-8."),
+}
+
+
+def fault_of(path: str | Path) -> tuple[str, str] | None:
+    """Why a path is not a regular file that can be read; links are followed, nothing is opened.
+
+    Parameters
+    ----------
+    path
+        As the user named it.
+
+    Returns
+    -------
+    tuple of str or None
+        What is wrong and what to do about it; None if nothing is.
+    """
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except ValueError:
+        return "has a NUL character in its name", "Remove it."
+    except OSError as error:
+        return _explain(str(path), error)
+    if kind != stat.S_IFREG:
+        return f"is {KINDS.get(kind, 'of an unknown kind')}, not a file", "Name a regular file."
+    if not os.access(path, os.R_OK):
+        return "cannot be read: permission denied", "Change its mode (`chmod`), or name a copy."
+    return None
+
+
+def _explain(path: str, error: OSError) -> tuple[str, str]:
+    """A failed look at a path, for a person."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        if os.path.islink(path):
+            return f"is a link to '{os.readlink(path)}', which does not exist", "Correct the link."
+        return "does not exist", mend_missing(path)
+    if error.errno == errno.ELOOP:
+        return "is a link that leads back to itself", "Link it to a file."
+    if error.errno == errno.ENAMETOOLONG:
+        size = len(os.fsencode(path))
+        problem = f"is too long ({size:,} bytes): a name has 255 at most, a path 4,095"
+        return problem, "Give the file a shorter name, or move it."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "cannot be reached: permission denied", "Change the mode of its folder (`chmod`)."
+    return f"cannot be looked at: {error.strerror}", "Check the file system that it lies on."
+
+
+def require_file(path: str | Path, where: str = "") -> None:
+    """Refuse what is not a regular file that can be read.
+
+    Parameters
+    ----------
+    path
+        As the user named it.
+    where
+        File and row or key that name it, for the message.
+
+    Raises
+    ------
+    StudyError
+        What is wrong with it.
+    """
+    if fault := fault_of(path):
+        problem, mend = fault
+        raise StudyError(where or str(path), f"'{path}' {problem}" if where else problem, mend)
+
+
+def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
+    """The text of a file that a person wrote.
+
+    Parameters
+    ----------
+    path
+        As the user named it.
+    key
+        Key of the configuration that names it, for the message.
+    most
+        Bytes that it may have.
+
+    Raises
+    ------
+    StudyError
+        It is not a regular file, too large, or not text in UTF-8.
+    """
+    if fault := fault_of(path):
+        problem, mend = fault
+        missing = problem == "does not exist" and key
+        raise StudyError(str(path), problem, f"Check {key}." if missing else mend)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise StudyError(str(path), *_explain(str(path), error)) from None
+    if len(data) > most:
+        problem = f"is larger than {most >> 20} MB, the most that is read"
+        raise StudyError(str(path), problem, f"Check {key}: is it the right file?")
+    for magic, (form, mend) in OTHERS.items():
+        if data.startswith(magic):
+            raise StudyError(str(path), f"is {form}, not a text file", mend)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"is not UTF-8: the byte 0x{data[error.start]:02x} is not text"
+        raise StudyError(f"{path}, row {line}", problem, "Save it as UTF-8 text.") from None
+    if (at := text.find("\0")) >= 0:
+        line = text.count("\n", 0, at) + 1
+        raise StudyError(f"{path}, row {line}", "has a NUL character", "Save it as UTF-8 text.")
+    return text
+
+
+def read_rows(path: str | Path, key: str) -> list[tuple[int, str]]:
+    """Lines of a table that a person wrote, with their numbers; no comment and no empty one.
+
+    Parameters and errors as of `read_text`.
+    """
+    # Not `splitlines`, which parts a cell with a form feed or U+2028 in two rows.
+    lines = re.split("\r\n|\n|\r", read_text(path, key))
+    return [
+        (number, line)
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+@contextmanager
+def open_plain(path: str | Path) -> Iterator:
+    """Open a file for reading bytes, gzipped or not, whatever its name says.
+
+    Raises
+    ------
+    StudyError
+        It is not a regular file; or what is read turns out to be truncated or damaged.
+    """
+    require_file(path)
+    with open(path, "rb") as file:
+        packed = file.read(2) == GZIP
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as stream:
+            yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        size = f"{Path(path).stat().st_size:,} bytes"
+        problem = f"its gzip stream is truncated or damaged ({size}; {error})"
+        raise StudyError(str(path), problem, "Fetch it again, and compare its size.") from None
+
+
+def read_head(path: str | Path, size: int = HEAD) -> bytes:
+    """The first bytes of a file, unpacked; never more than `size`, whatever they unpack to.
+
+    Errors as of `open_plain`.
+    """
+    with open_plain(path) as stream:
+        return stream.read(size)
