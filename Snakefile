@@ -7,20 +7,24 @@ from snakemake.utils import min_version
 
 min_version("9.14")  # path variables
 
-# `--configfile` replaces the study as cloned; loading both would merge their contrasts.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config/config.yaml"
-
-
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from latere import efficiency
 from latere.cache import forget_gone
+from latere.check import check_files
 from latere.code import recorded_params
 from latere.locks import hold_study
 from latere.records import keep_records_with
 from latere.slurm import end_earlier_jobs, host_name, show_hidden_logs
+
+# The default profile does so before Snakemake reads them, unless a call leaves it out.
+if workflow.is_main_process:
+    check_files(workflow.overwrite_configfiles or ["config/config.yaml"])
+
+# `--configfile` replaces the study as cloned; loading both would merge their contrasts.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"

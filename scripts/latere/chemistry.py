@@ -1,6 +1,7 @@
 """The table of chemistries: where barcode and UMI lie in the reads, and which barcodes exist."""
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 
-from latere.errors import StudyError, StudyErrors, mend_missing
+from latere.errors import StudyError, StudyErrors
+from latere.files import fault_of, read_rows
 
 COLUMNS = (
     "chemistry",
@@ -91,7 +93,7 @@ def find_whitelist(whitelist: str) -> Path:
     """Where a list of barcodes lies: in ngs-tools, if it ships it, else at its path."""
     package = Path(find_spec("ngs_tools").submodule_search_locations[0])
     shipped = package / "chemistry" / "whitelists" / whitelist
-    return shipped if "/" not in whitelist and shipped.is_file() else Path(whitelist)
+    return shipped if "/" not in whitelist and os.path.isfile(shipped) else Path(whitelist)
 
 
 def read_chemistries(path: Path) -> dict[str, Chemistry]:
@@ -107,22 +109,9 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
     StudyError
         All that is wrong in it: file, row, column, and how to mend it.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise StudyError(
-            str(path),
-            "the table of chemistries does not exist",
-            "Check `chemistries` in the configuration.",
-        ) from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise StudyError(
-            str(path), f"cannot be read as text ({error})", "Save it as a TSV."
-        ) from None
     rows = [
         (number, [cell.strip() for cell in line.split("\t")])
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
+        for number, line in read_rows(path, "`chemistries` in the configuration")
     ]
     if not rows:
         raise StudyError(str(path), "holds no chemistry", "Add a header and one row a chemistry.")
@@ -247,12 +236,10 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
                 "file name",
                 "Rename the file.",
             )
-        if not find_whitelist(whitelist).is_file():
-            refuse(
-                "whitelist",
-                f"'{whitelist}' is no list of ngs-tools and no file",
-                mend_missing(whitelist),
-            )
+        if fault := fault_of(find_whitelist(whitelist)):
+            problem, mend = fault
+            problem = f"'{whitelist}' is not a list of ngs-tools, and {problem}"
+            refuse("whitelist", problem, mend)
     return Chemistry(
         name,
         barcode=tuple(spans["barcode"]),

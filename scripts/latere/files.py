@@ -7,14 +7,16 @@ import os
 import re
 import stat
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latere.errors import StudyError, mend_missing
+from latere.errors import StudyError, StudyErrors, mend_missing
 
 # Most bytes of a table that a person writes, and of the head of any other file.
 MOST_TEXT, HEAD = 64 << 20, 1 << 16
+MISSING = "does not exist"
 GZIP = b"\x1f\x8b"
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -63,7 +65,7 @@ def _explain(path: str, error: OSError) -> tuple[str, str]:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if os.path.islink(path):
             return f"is a link to '{os.readlink(path)}', which does not exist", "Correct the link."
-        return "does not exist", mend_missing(path)
+        return MISSING, mend_missing(path)
     if error.errno == errno.ELOOP:
         return "is a link that leads back to itself", "Link it to a file."
     if error.errno == errno.ENAMETOOLONG:
@@ -114,7 +116,7 @@ def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
     """
     if fault := fault_of(path):
         problem, mend = fault
-        missing = problem == "does not exist" and key
+        missing = problem == MISSING and key
         raise StudyError(str(path), problem, f"Check {key}." if missing else mend)
     try:
         with open(path, "rb") as file:
@@ -151,6 +153,37 @@ def read_rows(path: str | Path, key: str) -> list[tuple[int, str]]:
         for number, line in enumerate(lines, start=1)
         if line.strip() and not line.startswith("#")
     ]
+
+
+def read_table(path: str | Path, key: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """A table with tabs that a person wrote: its header, and its rows with their numbers.
+
+    Parameters as of `read_text`.
+
+    Raises
+    ------
+    StudyError
+        As `read_text`; a column appears twice, a row has another length than the header.
+    """
+    lines = [(number, line.split("\t")) for number, line in read_rows(path, key)]
+    if not lines:
+        raise StudyError(str(path), "has no header", "Give a table with tabs between its columns.")
+    (first, header), *rows = lines
+    header = [name.strip() for name in header]
+    if twice := [name for name, count in Counter(header).items() if count > 1]:
+        where = f"{path}, row {first}"
+        raise StudyError(where, f"column '{twice[0]}' appears twice", "Keep one of them.")
+    if errors := [
+        StudyError(
+            f"{path}, row {number}",
+            f"has {len(cells)} columns, the header has {len(header)}",
+            "Give every row the same number of tabs.",
+        )
+        for number, cells in rows
+        if len(cells) != len(header)
+    ]:
+        raise StudyErrors(errors)
+    return header, [(number, dict(zip(header, cells, strict=True))) for number, cells in rows]
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Numbers of cells that others published of a study's runs and samples."""
 
-import csv
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from latere.errors import StudyError, StudyErrors
+from latere.files import read_table
 
 COLUMNS = ("level", "name", "cells", "source", "reference")
 LEVELS = ("run", "sample")
@@ -53,28 +54,13 @@ def read_published(
     StudyError
         All that is wrong in it, by row.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        mend = "Check `published_cells` in the configuration."
-        raise StudyError(str(path), "the table of published cells does not exist", mend) from None
-    except (UnicodeDecodeError, OSError) as error:
-        problem = f"cannot be read as text ({error})"
-        raise StudyError(str(path), problem, "Save it as a TSV.") from None
-    lines = [
-        (number, line)
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
-    ]
-    # Quotes are characters as any other, as in the sample sheet.
-    rows = (line for _, line in lines)
-    reader = csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE)
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
+    header, rows = read_table(path, "`published_cells` in the configuration")
+    missing = [column for column in COLUMNS if column not in header]
     if missing:
         mend = f"Give a TSV with {', '.join(COLUMNS)}."
         raise StudyError(str(path), f"has no column '{missing[0]}'", mend)
     found, unknown, errors, seen = [], [], [], set()
-    for (number, _), row in zip(lines[1:], reader, strict=True):
+    for number, row in rows:
         where = f"{path}, row {number}"
         try:
             found.append(_to_published(row, where))
@@ -98,12 +84,12 @@ def read_published(
 
 
 def _to_published(row: dict, where: str) -> Published:
-    row = {column: (row[column] or "").strip() for column in COLUMNS}
+    row = {column: row[column].strip() for column in COLUMNS}
     if row["level"] not in LEVELS:
         raise StudyError(
             where, f"level {row['level']!r} is not known", f"Known: {', '.join(LEVELS)}."
         )
-    if not row["cells"].isdecimal():
+    if not re.fullmatch("[0-9]{1,12}", row["cells"]):
         raise StudyError(where, f"cells {row['cells']!r} is no number", "Write a whole number.")
     if not row["source"]:
         raise StudyError(where, "the source is empty", "Tell who counted.")

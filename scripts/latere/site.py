@@ -20,7 +20,9 @@ from pathlib import Path
 
 import yaml
 
+from latere.check import MOST_BYTES, parse_yaml
 from latere.errors import StudyError
+from latere.files import read_text
 from latere.requests import LEAST_MINUTES
 from latere.study import check_config, load_schema
 
@@ -100,16 +102,9 @@ def read_site(path: str) -> dict:
     StudyError
         No such file, no YAML, or unknown, missing or mistyped keys.
     """
-    mend = "`make site` writes one from the cluster it stands on."
-    try:
-        text = Path(path).read_text()
-        site = yaml.safe_load(text)
-    except OSError as error:
-        raise StudyError(path, f"cannot be read ({error.strerror})", mend) from None
-    except yaml.YAMLError as error:
-        raise StudyError(path, f"is no YAML: {error}", mend) from None
-    if not isinstance(site, Mapping):
-        raise StudyError(path, "holds no keys", mend)
+    mend = "the path; `make site` writes a file from the cluster it stands on"
+    text = read_text(path, mend, MOST_BYTES)
+    site = parse_yaml(text, path)
     # YAML takes 12:00:00 for a number to the base 60: 43200 minutes.
     if odd := re.search(r"\b((max_)?runtime: *[1-9][0-9]*(:[0-5]?[0-9])+)\b", text):
         raise StudyError(path, f"{odd[1]} is a number to YAML", "Write minutes, or 12h.")

@@ -4,6 +4,7 @@ import difflib
 import math
 import os
 import re
+import unicodedata
 import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -18,11 +19,16 @@ from latere import gene_sets
 from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
+from latere.files import MISSING, fault_of, read_rows, read_table, require_file
 from latere.matrices import URL, find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
 
-ACCESSION = re.compile(r"[SED]RR[0-9]+")
+# No path and no level has them; single halves of UTF-16 pairs are no characters at all.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+ACCESSION = re.compile(r"[SED]RR[0-9]{1,12}")
+# Characters of a name, as in the schemas: files are called by it.
+MOST_NAME = 100
 FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3", "fastq_4")
 # Tell where a run comes from; all others describe its sample.
 RUN_COLUMNS = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "spots"}
@@ -230,7 +236,9 @@ _Validator = jsonschema.validators.extend(
 
 
 def _odd_values(value, source: str, key: str = ""):
-    """Problems that a JSON schema cannot see: keys that are no text, numbers without end."""
+    """Problems that a JSON schema cannot see: keys that are no text, numbers without end, text
+    with characters that no file can have in its name.
+    """
     if isinstance(value, Mapping):
         for name, inner in value.items():
             path = f"{key}.{name}" if key else str(name)
@@ -238,8 +246,17 @@ def _odd_values(value, source: str, key: str = ""):
                 mend = "Quote it, or rename it."
                 yield StudyError(f"{source}: key '{path}'", f"the key {name!r} is no text", mend)
             yield from _odd_values(inner, source, path)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _odd_values(inner, source, f"{key}.{at}")
     elif isinstance(value, float) and not math.isfinite(value):
         yield StudyError(f"{source}: key '{key}'", f"{value} is no number", "Give a finite one.")
+    elif isinstance(value, int) and value.bit_length() > 63:
+        problem = f"the number has {value.bit_length():,} bits"
+        yield StudyError(f"{source}: key '{key}'", problem, "Give one below 2^63.")
+    elif isinstance(value, str) and (odd := CONTROL.search(value)):
+        problem = f"{value!r} has the control character {odd[0]!r}"
+        yield StudyError(f"{source}: key '{key}'", problem, "Remove it.")
 
 
 def _config_problems(error: jsonschema.ValidationError, source: str):
@@ -266,7 +283,7 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
         problem = f"{error.instance!r} is of type {type(error.instance).__name__}, not {kinds}"
         quote = " Quote a name that looks like a number." if kinds == "string" else ""
         yield StudyError(where, problem, f"{described}.{quote}")
-    elif error.validator == "pattern":
+    elif error.validator in ("pattern", "maxLength"):
         if "propertyNames" in error.absolute_schema_path:
             where = f"{source}: key '{prefix}{error.instance}'"
         yield StudyError(where, *_bad_name(error.instance))
@@ -276,6 +293,8 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
 
 def _bad_name(name: str) -> tuple[str, str]:
     """What is wrong with a name, and the mend."""
+    if len(name) > MOST_NAME:
+        return f"{name!r} has {len(name):,} characters", f"Use {MOST_NAME} at most."
     return (
         f"{name!r} has characters outside letters, digits, '.', '_' and '-'",
         "Rename it; a name begins with a letter or a digit.",
@@ -307,18 +326,9 @@ def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
     StudyError
         No such file, not a table with tabs, a row of another length.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise StudyError(
-            path, "the sample sheet does not exist", "Check `samples` in the configuration."
-        ) from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise StudyError(path, f"cannot be read as text ({error})", "Save it as a TSV.") from None
     lines = [
         (number, [cell.strip() for cell in line.split("\t")])
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
+        for number, line in read_rows(path, "`samples` in the configuration")
     ]
     if len(lines) < 2:
         raise StudyError(path, "holds no run", "Add a header and one row a run.")
@@ -356,12 +366,17 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
     errors = []
     for column, count in Counter(header).items():
         if count > 1:
-            errors.append(StudyError(where, f"column '{column}' stands there {count} times"))
+            errors.append(
+                StudyError(where, f"column '{column}' stands there {count} times", "Keep one.")
+            )
         if column in CELL_COLUMNS:
             errors.append(
                 StudyError(where, f"column '{column}' is written by the workflow", "Rename it.")
             )
-        if not NAME.fullmatch(column):
+        if not column:
+            problem = f"column {header.index(column) + 1} has no name"
+            errors.append(StudyError(where, problem, "Name it, or remove the tab before it."))
+        elif not NAME.fullmatch(column):
             errors.append(StudyError(f"{where}, column '{column}'", *_bad_name(column)))
         elif column not in RUN_COLUMNS and _plain(column) in similar:
             mend = f"Did you mean '{similar[_plain(column)]}'?"
@@ -384,6 +399,11 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     errors = []
     for number, row in rows:
+        for column, cell in row.items():
+            if odd := next((sign for sign in cell if not sign.isprintable()), None):
+                where = f"{path}, row {number}, column '{column}'"
+                problem = f"{cell!r} has the invisible character {odd!r}"
+                errors.append(StudyError(where, problem, "Type the value again without it."))
         for error in validator.iter_errors(row):
             if error.validator == "required":
                 name = re.match("'(.*)' is a required", error.message)[1]
@@ -549,23 +569,22 @@ def check_files(
     users = defaultdict(list)
     for run in runs:
         where = f"{sheet}, row {lines[run.name]} (run {run.name})"
-        missing = [
-            path
-            for path in run.files
-            if not (made and path.startswith(made)) and not Path(path).exists()
-        ]
+        faults = {
+            path: fault_of(path) for path in run.files if not (made and path.startswith(made))
+        }
+        missing = [path for path, fault in faults.items() if fault and fault[0] == MISSING]
         if missing:
             named = ", ".join(f"'{path}'" for path in missing)
-            errors.append(
-                StudyError(
-                    where,
-                    f"{named} {'does' if len(missing) == 1 else 'do'} not exist",
-                    mend_missing(*missing),
-                )
-            )
+            problem = f"{named} {'does' if len(missing) == 1 else 'do'} not exist"
+            errors.append(StudyError(where, problem, mend_missing(*missing)))
+        errors += [
+            StudyError(where, f"'{path}' {fault[0]}", fault[1])
+            for path, fault in faults.items()
+            if fault and path not in missing
+        ]
         # Of a matrix the values count: runs may share the table of their genes.
         for source in run.matrix[:1] or [*run.files, *filter(None, [run.accession])]:
-            users[os.path.realpath(source) if source in run.files else source].append(run)
+            users[_true_path(source) if source in run.files else source].append(run)
     for source, sharing in users.items():
         # Parts of one matrix may be runs, if one column of its cells tells them apart.
         parts = {run.subset.partition("=")[::2] for run in sharing}
@@ -578,6 +597,14 @@ def check_files(
             mend = "Use every source once, or parts of a matrix by `subset` over one column."
             errors.append(StudyError(sheet, problem, mend))
     return errors
+
+
+def _true_path(path: str) -> str:
+    """A path without links; as it is where no file can have its name."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return path
 
 
 def check_matrices(
@@ -662,12 +689,19 @@ def check_contrasts(
             errors.append(StudyError(where, problem, f"Columns that describe samples: {known}."))
             continue
         if contrast["case"] == contrast["control"]:
-            errors.append(StudyError(where, "case and control are the same level"))
+            errors.append(StudyError(where, "case and control are the same level", "Name two."))
             continue
         if contrast["column"] in contrast["covariates"]:
             errors.append(StudyError(where, "its column is also a covariate", "Remove it there."))
             continue
         levels = list(dict.fromkeys(row[contrast["column"]] for row in samples.values()))
+        by_look = defaultdict(list)
+        for level in levels:
+            by_look[unicodedata.normalize("NFKC", level)].append(level)
+        if twins := next((several for several in by_look.values() if len(several) > 1), None):
+            problem = f"levels {ascii(twins[0])} and {ascii(twins[1])} look the same"
+            errors.append(StudyError(where, problem, f"Write them one way in {sheet}."))
+            continue
         absent = [side for side in ("case", "control") if contrast[side] not in levels]
         if absent:
             errors.append(
@@ -764,9 +798,13 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
     if any(run.from_reads for run in study.runs.values()) and "reference" not in config:
         problem = "the key 'reference' is missing, and some runs start from reads"
         errors.append(StudyError(source, problem, f"Add it. {WAYS}"))
-    if Path(config["resources"]).is_file():
-        problem = f"'{config['resources']}' is a file"
-        errors.append(StudyError(f"{source}: key 'resources'", problem, "Name a folder."))
+    where = f"{source}: key 'resources'"
+    if os.path.isfile(config["resources"]):
+        errors.append(StudyError(where, f"'{config['resources']}' is a file", "Name a folder."))
+    elif os.path.lexists(config["resources"]) and not os.path.isdir(config["resources"]):
+        errors.append(StudyError(where, f"'{config['resources']}' is not a folder", "Name one."))
+    elif (fault := fault_of(config["resources"])) and fault[0].startswith(("is too", "has a NUL")):
+        errors.append(StudyError(where, f"'{config['resources']}' {fault[0]}", fault[1]))
     tables = {
         "annotation.markers": (config["annotation"]["markers"], MARKER_COLUMNS),
         "cells.gene_sets": (config["cells"]["gene_sets"], gene_sets.COLUMNS),
@@ -776,15 +814,14 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
         where = f"{source}: key '{key}'"
         if key in files and (URL.match(path) or (made and path.startswith(made))):
             continue
-        if URL.match(path):
-            errors.append(StudyError(where, "must be a file, not a URL", "Download the table."))
-        elif not Path(path).is_file():
-            errors.append(StudyError(where, f"'{path}' does not exist", mend_missing(path)))
-        elif key.startswith("reference."):
-            try:
+        try:
+            if URL.match(path):
+                raise StudyError(where, "must be a file, not a URL", "Download the table.")
+            require_file(path, where)
+            if key.startswith("reference."):
                 check_head(path, key.removeprefix("reference."))
-            except StudyError as error:
-                errors.append(error)
+        except StudyError as error:
+            errors.append(error)
     if config["published_cells"]:
         try:
             read_published(config["published_cells"], {"run": study.runs, "sample": study.samples})
@@ -792,7 +829,9 @@ def check_paths(study: Study, source: str, made: str | None) -> list[StudyError]
             errors.append(error)
     examples = {key: f"config/{key.rpartition('.')[2]}.tsv" for key in tables}
     return errors or [
-        error for key, table in tables.items() for error in check_columns(*table, examples[key])
+        error
+        for key, table in tables.items()
+        for error in check_columns(*table, examples[key], key)
     ]
 
 
@@ -811,28 +850,48 @@ def url_name(url: str) -> str:
     return "/".join(filter(None, [folder, query, name]))
 
 
-def check_columns(path: str, columns: tuple[str, ...], example: str) -> list[StudyError]:
-    """Columns that a table of the configuration lacks.
+def check_columns(path: str, columns: tuple[str, ...], example: str, key: str) -> list[StudyError]:
+    """Columns that a table of the configuration lacks, and rows that a job would read otherwise.
 
     Parameters
     ----------
     path
-        The table; it must exist.
+        The table.
     columns
         What it must have.
     example
         A table of the kind.
+    key
+        What names it in the configuration.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        return [StudyError(path, f"cannot be read as text ({error})", "Save it as a TSV.")]
-    header = next((line for line in lines if line and not line.startswith("#")), "").split("\t")
-    missing = [name for name in columns if name not in header]
-    if not missing:
-        return []
+        header, rows = read_table(path, f"`{key}` in the configuration")
+    except StudyError as error:
+        return [error]
     mend = f"Give a TSV with {', '.join(columns)}, as {example}."
-    return [StudyError(path, f"the table has no column '{missing[0]}'", mend)]
+    if missing := [name for name in columns if name not in header]:
+        return [StudyError(path, f"the table has no column '{missing[0]}'", mend)]
+    if not rows:
+        return [StudyError(path, "the table has no row", mend)]
+    told = ((number, _row_fault(row)) for number, row in rows)
+    return [StudyError(f"{path}, row {number}", *fault) for number, fault in told if fault]
+
+
+def _row_fault(row: Mapping[str, str]) -> tuple[str, str] | None:
+    """Why a row of a table is useless, or read by its job otherwise than it looks."""
+    for column, value in row.items():
+        if "#" in value:
+            return f"column '{column}' has a '#', which begins a comment", "Remove it."
+        if value.count('"') % 2:
+            return f"column '{column}' has a single quotation mark", "Remove it."
+    if not row["gene_name"].strip() and not row.get("gene_id", "").strip():
+        return "names no gene", "Fill the column 'gene_name', or remove the row."
+    if not row.get("cell_type", "x").strip():
+        return "column 'cell_type' is empty", "Fill it, or remove the row."
+    if row.get("gene_set", gene_sets.GENE_SETS[0]) not in gene_sets.GENE_SETS:
+        known = f"Known: {', '.join(gene_sets.GENE_SETS)}."
+        return f"the gene set {row['gene_set']!r} is not known", known
+    return None
 
 
 def _raise(errors) -> None:

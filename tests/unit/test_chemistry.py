@@ -70,7 +70,7 @@ WRONG = {
     "UMI in parts": ({"umi": "5-6,7-8"}, "column 'umi': '5-6,7-8' has 2 parts"),
     "strand": ({"strand": "forward"}, "column 'strand': 'forward' is not Forward or Reverse"),
     "UMI read": ({"umi_read": "R2"}, "column 'umi_read': 'R2' is not barcode or own"),
-    "no list": ({"whitelist": "no.txt"}, "'no.txt' is no list of ngs-tools and no file"),
+    "no list": ({"whitelist": "no.txt"}, "'no.txt' is not a list of ngs-tools, and does not exist"),
     "list of a part": ({"barcode": "1-2,3-4"}, "1 lists for 2 parts of the barcode"),
     "name": ({"chemistry": "auto"}, "column 'chemistry': 'auto' is no name"),
     "list name": ({"whitelist": "a b.txt"}, "'a b.txt' has characters outside"),

@@ -15,7 +15,7 @@ from latere import matrices
 from latere.errors import StudyError
 from latere.matrices import find_files, inspect, split_rows
 
-MTX = "%%MatrixMarket matrix coordinate integer general\n2 2 0\n"
+MTX = "%%MatrixMarket matrix coordinate integer general\n%\n2 1 1\n1 1 3\n"
 RESERVED = {"run", "sample", "matrix", "subset", "n_counts"}
 
 
@@ -509,7 +509,8 @@ def test_no_barcode_is_no_fault(touch):
     for file in three("a/"):
         (folder / file).write_bytes((folder / file).read_bytes() or b"x")
     (folder / three("a/")[1]).write_bytes(b"")
-    (folder / three("a/")[0]).write_bytes(b"%%MatrixMarket matrix coordinate integer general\n")
+    head = b"%%MatrixMarket matrix coordinate integer general\n2 0 0\n"
+    (folder / three("a/")[0]).write_bytes(head)
     inspect(find_files(f"{folder}/a"), "", "")
 
 

@@ -163,8 +163,9 @@ def test_gpus_of_a_node(gres, models):
 @pytest.mark.parametrize(
     "text, told",
     [
-        ("", "holds no keys"),
-        ("partitions: {", "is no YAML"),
+        ("", "is empty"),
+        ("partitions: {", "row 1: is not YAML"),
+        ("jobs: 5\njobs: 6", "row 2: key 'jobs': the key appears twice, first in row 1"),
         ("account: lab", "the key 'partitions' is missing"),
         ("partitions: {}", "partitions"),
         ("partitions: {main: }", "None is of type NoneType, not object"),

@@ -12,7 +12,7 @@ from latere import site as reader
 from latere.requests import LEAST_MINUTES
 
 # What overrides a user's own profile must suit every site.
-NEUTRAL = {"rerun-triggers", "rerun-incomplete", "printshellcmds", "show-failed-logs"}
+NEUTRAL = {"__use_yte__", "__definitions__", "rerun-triggers", "rerun-incomplete", "printshellcmds", "show-failed-logs"}
 # What a site decides; a rule that names it would hold on one site only.
 SITE = ("slurm_", "partition", "gres", "gpu", "retries", "constraint", "qos")
 
@@ -182,7 +182,7 @@ def test_odd_site_is_told_in_a_sentence(root, snakemake, tmp_path, monkeypatch):
     monkeypatch.setenv("LATERE_SITE", "nowhere.yaml")
     done = snakemake(root, "--profile", "slurm", "-n")
     assert done.returncode == 1
-    assert "nowhere.yaml: cannot be read (No such file or directory)" in done.stderr
+    assert "nowhere.yaml: does not exist" in done.stderr
     assert "Traceback" not in done.stderr and "usage:" not in done.stderr
 
 
