@@ -16,6 +16,8 @@ from latere.code import recorded_params
 from latere.locks import hold_study
 from latere.records import keep_records_with
 from latere.slurm import end_earlier_jobs, host_name, show_hidden_logs
+from latere.study import ACCESSION
+from latere.urls import NAME as URL_NAME
 
 # The default profile does so before Snakemake reads them, unless a call leaves it out.
 if workflow.is_main_process:
@@ -37,10 +39,15 @@ pathvars:
     benchmarks=f"{RESULTS}/benchmarks",
 
 
+# What a wildcard holds reaches command lines, of which one is read by a shell (SLURM's plugin).
 wildcard_constraints:
     run=NAME,
     contrast=NAME,
     branch="deep|manual",
+    accession=ACCESSION.pattern,
+    name=URL_NAME,
+    whitelist=NAME,
+    env="[a-z]+",
 
 
 # Downloads at a time, and runs whose reads lie unpacked on the disk, unless a profile or

@@ -11,6 +11,7 @@ from latere.errors import StudyError
 from snakemake import __version__ as SNAKEMAKE
 
 from latere import requests, study
+from latere.urls import URL, SecretUrl, url_name
 
 try:
     STUDY = study.load_study(
@@ -116,15 +117,13 @@ if SEQUENCED_RUNS:
 
 def local_copy(path):
     """Where a file lies that the configuration names by path or by URL."""
-    return f"<results>/downloads/{study.url_name(path)}" if study.URL.match(path) else path
+    return f"<results>/downloads/{url_name(path)}" if URL.match(path) else path
 
 
 def get_url(wildcards):
     """The URL of a file to download, by the name that it is kept under."""
-    matrices = [path for run in STUDY.runs.values() for path in run.matrix]
-    paths = [*study.fetched(config).values(), *matrices]
-    urls = {study.url_name(path): path for path in paths if study.URL.match(path)}
-    return urls[wildcards.name]
+    urls = {url_name(url): url for url in STUDY.urls.values()}
+    return SecretUrl(urls[wildcards.name])
 
 
 def get_checksums(wildcards):

@@ -33,8 +33,6 @@ rule extract_whitelist:
         "<logs>/extract_whitelist/{whitelist}.log",
     benchmark:
         "<benchmarks>/extract_whitelist/{whitelist}.tsv"
-    wildcard_constraints:
-        whitelist=NAME,
     conda:
         "../envs/reads.yaml"
     params:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from latere.errors import StudyError, StudyErrors
 from latere.files import fault_of, read_rows
+from latere.urls import find_fault
 
 COLUMNS = (
     "chemistry",
@@ -229,6 +230,8 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
             "Name a list for each part, separated by commas.",
         )
     for whitelist in whitelists:
+        if fault := find_fault(whitelist):
+            refuse("whitelist", *fault)
         if not NAME.fullmatch(whitelist_name(whitelist)):
             refuse(
                 "whitelist",

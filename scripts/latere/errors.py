@@ -1,5 +1,7 @@
 """Errors that a person can act on."""
 
+from latere.urls import hide
+
 # Characters of a part of a message: a cell of a sheet may have millions.
 LONGEST = 1_500
 
@@ -34,7 +36,8 @@ class StudyError(Exception):
     """
 
     def __init__(self, where: str, problem: str, mend: str = ""):
-        where, problem, mend = map(printable, (where, problem, mend))
+        # Passwords and signatures of URLs go to no terminal and into no log.
+        where, problem, mend = (printable(hide(text)) for text in (where, problem, mend))
         self.where, self.problem, self.mend = where, problem, mend
         super().__init__(f"{where}: {problem}" + (f"\n  -> {mend}" if mend else ""))
 

@@ -13,9 +13,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from traceback import format_exception
 
 from latere import outputs
 from latere.errors import StudyError
+from latere.urls import hide
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -98,9 +100,9 @@ def start(snakemake) -> logging.Logger:
     sys.stderr.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WithoutSecrets("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.captureWarnings(True)
     # Snakemake shows no further log of a failed job, that of SLURM for one, after an empty one.
     logging.info("%s: start, threads: %d", snakemake.rule, snakemake.threads)
@@ -172,6 +174,13 @@ def end_job() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class _WithoutSecrets(logging.Formatter):
+    """Lines of a log without passwords and signatures of URLs, tracebacks included."""
+
+    def format(self, record):
+        return hide(super().format(record))
+
+
 def _explain(rule, terminal, kind, error, traceback):
     """Tell an expected error in a sentence; show the traceback of any other.
 
@@ -181,11 +190,11 @@ def _explain(rule, terminal, kind, error, traceback):
     expected = isinstance(error, (StudyError, JobError))
     reason, full = str(error) if expected else f"{kind.__name__}: {error}", why_full()
     reasons = [reason] if full in reason else [reason, full]
-    os.write(terminal, f"{rule}: {' '.join(reasons)}\n".encode())
+    os.write(terminal, hide(f"{rule}: {' '.join(reasons)}\n").encode())
     if expected:
         logging.error("%s", error)
     else:
-        sys.__excepthook__(kind, error, traceback)
+        logging.error("%s", "".join(format_exception(kind, error, traceback)))
 
 
 def why_full() -> str:

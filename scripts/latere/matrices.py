@@ -13,8 +13,8 @@ from pathlib import Path
 
 from latere.errors import StudyError
 from latere.files import read_head, require_file
+from latere.urls import URL
 
-URL = re.compile(r"(https?|ftp)://", re.IGNORECASE)
 HDF5 = (".h5ad", ".h5")
 # Names of the three files of a 10x folder, the newer ones first.
 PARTS = {

@@ -21,6 +21,7 @@ from pathlib import Path
 from latere.errors import StudyError
 from latere.matrices import check_mtx, open_h5, rows_of
 from latere.study import URL, Run, Study, url_name
+from latere.urls import URL, url_name
 
 # Asked for over expected. Memory: what is measured differs by less from run to run. Time: other
 # processors, shared file systems; a job that ends early gives the rest back.

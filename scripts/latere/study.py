@@ -5,10 +5,9 @@ import math
 import os
 import re
 import unicodedata
-import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from latere.files import MISSING, fault_of, read_rows, read_table, require_file
 from latere.matrices import URL, find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
+from latere.urls import URL, conceal, find_fault
 
 # No path and no level has them; single halves of UTF-16 pairs are no characters at all.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -122,6 +122,8 @@ class Study:
         The table of chemistries, by name.
     left_out
         Why a column of an .h5ad that is split into runs does not describe its samples, by name.
+    urls
+        URLs of files to download, by what stands for them in `config` and `runs`.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Study:
     samples: dict[str, dict[str, str]]
     chemistries: dict[str, Chemistry] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def contrasts(self) -> dict[str, dict]:
@@ -188,9 +191,11 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     # The embedded study makes its own input.
     made = f"results/{config['study']}/simulated/" if "simulation" in config else None
     sheet = config["samples"]
-    rows, left_out = expand_rows(read_sheet(sheet), sheet)
+    rows = read_sheet(sheet)
+    _raise(check_source_names(rows, sheet))
+    rows, left_out = expand_rows(rows, sheet)
     check_rows(rows, sheet, load_schema(tables / "schemas/samples.schema.yaml"))
-    runs = to_runs(rows, sheet)
+    config, runs, urls = conceal_urls(config, to_runs(rows, sheet))
     lines = {run.name: line for run, (line, _) in zip(runs, rows, strict=True)}
     chemistries = read_chemistries(Path(config["chemistries"]))
     _raise(
@@ -200,7 +205,7 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     )
     samples = collect_samples(rows, sheet)
     by_name = {run.name: run for run in runs}
-    study = Study(config["study"], config, by_name, samples, chemistries, left_out)
+    study = Study(config["study"], config, by_name, samples, chemistries, left_out, urls)
     _raise(check_contrasts(config["contrasts"], samples, source, sheet, left_out))
     _raise(check_limits(study, source, sheet))
     _raise(check_paths(study, source, made))
@@ -221,7 +226,8 @@ def check_config(config: Mapping, source: str, schema: dict) -> dict:
         Unknown, missing or mistyped keys.
     """
     _raise(_odd_values(config, source))
-    problems = sorted(_Validator(schema).iter_errors(config), key=lambda error: error.json_path)
+    validator = _Validator(schema, format_checker=_FORMATS)
+    problems = sorted(validator.iter_errors(config), key=lambda error: error.json_path)
     _raise(told for problem in problems for told in _config_problems(problem, source))
     return fill_defaults(config, schema)
 
@@ -233,6 +239,18 @@ _Validator = jsonschema.validators.extend(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
+
+
+# Every key that is a path has the format `path` in the schema.
+_FORMATS = jsonschema.FormatChecker(formats=())
+
+
+@_FORMATS.checks("path", raises=StudyError)
+def _is_path(value) -> bool:
+    fault = find_fault(value) if isinstance(value, str) else None
+    if fault:
+        raise StudyError("", *fault)
+    return True
 
 
 def _odd_values(value, source: str, key: str = ""):
@@ -287,6 +305,8 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
         if "propertyNames" in error.absolute_schema_path:
             where = f"{source}: key '{prefix}{error.instance}'"
         yield StudyError(where, *_bad_name(error.instance))
+    elif error.validator == "format":
+        yield StudyError(where, error.cause.problem, error.cause.mend)
     else:
         yield StudyError(where, error.message, f"{described}." if described else "")
 
@@ -430,6 +450,17 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
     _raise(errors)
 
 
+def check_source_names(rows: list[tuple[int, dict]], sheet: str) -> list[StudyError]:
+    """Paths and URLs of the sheet that cannot be used, before one of them is opened."""
+    return [
+        StudyError(f"{sheet}, row {number}, column '{column}'", *fault)
+        for number, row in rows
+        for column in (*FASTQ_COLUMNS, "sra", "matrix")
+        for path in row.get(column, "").split(",")
+        if (fault := find_fault(path.strip()))
+    ]
+
+
 def expand_rows(
     rows: list[tuple[int, dict]], path: str
 ) -> tuple[list[tuple[int, dict]], dict[str, str]]:
@@ -497,6 +528,10 @@ def to_run(row: Mapping[str, str]) -> Run:
     columns = ("chemistry", "sra", "layer", "subset", "barcodes")
     text = {key: row.get(key, "") for key in columns}
     matrix = find_files(row["matrix"], text["barcodes"]) if "matrix" in row else ()
+    for path in matrix:
+        # Names inside of a folder are not those of the sheet.
+        if fault := find_fault(path):
+            raise StudyError(f"column 'matrix': {path!a}", *fault)
     if not matrix:
         text["chemistry"] = text["chemistry"] or AUTO
     spots = int(row["spots"]) if "spots" in row else None
@@ -842,12 +877,23 @@ def fetched(config: Mapping) -> dict[str, str]:
     return {key: path for key, path in files.items() if path}
 
 
-def url_name(url: str) -> str:
-    """Name that the file of a URL is kept under: the URL, as a path that ends as the file does."""
-    parts = urllib.parse.urlsplit(url)
-    folder, _, name = f"{parts.netloc}{parts.path}".rpartition("/")
-    query = urllib.parse.quote(parts.query, safe="=,;")
-    return "/".join(filter(None, [folder, query, name]))
+def conceal_urls(config: dict, runs: list[Run]) -> tuple[dict, list[Run], dict[str, str]]:
+    """Configuration and runs without the secrets of URLs, so that no job records or shows one.
+
+    Returns
+    -------
+    config, runs
+        With each URL as `latere.urls.conceal` gives it.
+    urls : dict
+        The URLs themselves, by what stands for them.
+    """
+    files = fetched(config)
+    paths = [*files.values(), *(path for run in runs for path in run.matrix)]
+    for key, path in files.items():
+        section, name = key.split(".")
+        config = config | {section: config[section] | {name: conceal(path)}}
+    runs = [replace(run, matrix=tuple(map(conceal, run.matrix))) for run in runs]
+    return config, runs, {conceal(path): path for path in paths if URL.match(path)}
 
 
 def check_columns(path: str, columns: tuple[str, ...], example: str, key: str) -> list[StudyError]:

@@ -9,7 +9,7 @@ import yaml
 from filter_annotation import KEPT, ON_Y, Gene, verdict
 from latere.errors import StudyError
 from latere.reference import read_releases, resolve
-from latere.study import URL, url_name
+from latere.urls import URL, url_name
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 RELEASES = read_releases(CONFIG / "references.tsv")
@@ -62,15 +62,3 @@ def test_an_unknown_release_is_told_with_those_near_to_it():
     with pytest.raises(StudyError, match="Did you mean gencode-mouse-M33") as refused:
         resolve({"release": "gencode-mouse-33"}, RELEASES, "study.yaml")
     assert all(name in str(refused.value) for name in RELEASES)
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("https://example.org/a/b/genome.fa.gz", "example.org/a/b/genome.fa.gz"),
-        ("https://example.org/a/x.gtf.gz?v=1", "example.org/a/v=1/x.gtf.gz"),
-        ("https://example.org/a/x.gtf.gz?v=2/..", "example.org/a/v=2%2F../x.gtf.gz"),
-    ],
-)
-def test_name_of_a_download(url, name):
-    assert url_name(url) == name

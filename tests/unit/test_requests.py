@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from latere import requests
 from latere.requests import Need, Shape, Sizes, Unknown
-from latere.study import Run, Study, url_name
+from latere.study import Run, Study
+from latere.urls import url_name
 
 # As measured: MB at the peak. Two studies drawn from PBMC, two studies and two runs, each with
 # its droplets, of tests/bench/cells.py.
