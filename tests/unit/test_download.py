@@ -1,12 +1,18 @@
 """A download is whole or not there."""
 
+import base64
+import gzip
 import hashlib
+import io
 import logging
+import pickle
 import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import h5py
+import numpy as np
 import pytest
 
 import download
@@ -78,6 +84,213 @@ def test_an_answer_in_pieces_that_is_cut_off_is_told(tmp_path):
         with pytest.raises(StudyError, match="cannot be downloaded.*IncompleteRead"):
             fetch(f"http://127.0.0.1:{server.getsockname()[1]}/a.fa", tmp_path / "a.fa")
     assert list(tmp_path.iterdir()) == []
+
+
+def hdf5(libver="earliest", values=100_000):
+    """A file that is written as a whole, as `h5py` writes it."""
+    file = io.BytesIO()
+    with h5py.File(file, "w", libver=libver) as written:
+        written["values"] = np.arange(values)
+    return file.getvalue()
+
+
+PACKED = gzip.compress(CONTENT[:50_000], mtime=0)
+BGZF = bytes.fromhex("1f8b08040000000000ff0600424302001b00")
+# An empty block, which is what ends a file of `bgzip`.
+BGZF += bytes.fromhex("03000000000000000000")
+NAMED = {
+    "a.gz": PACKED,
+    "b.gz": PACKED + PACKED,
+    "c.gz": BGZF * 2,
+    "old.h5ad": hdf5(),
+    "new.h5": hdf5("latest"),
+    # By content, whatever its name says.
+    "d": PACKED,
+}
+
+
+@pytest.fixture
+def serve():
+    """Answer on this machine, byte by byte as given, and keep what was asked."""
+    asked, answers, servers = [], {}, []
+
+    def answer_all(server):
+        while True:
+            try:
+                connection = server.accept()[0]
+            except OSError:
+                return
+            with connection:
+                head = b""
+                while b"\r\n\r\n" not in head and (more := connection.recv(4096)):
+                    head += more
+                asked.append(head.decode())
+                connection.sendall(answers[head.decode().split()[1]])
+
+    def begin(given):
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+        answers.update(given)
+        threading.Thread(target=answer_all, args=[server], daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+    begin.asked = asked
+    yield begin
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+def answer(content, *headers):
+    """An answer that ends with its connection, and so gives no size."""
+    return "\r\n".join(["HTTP/1.1 200 OK", *headers, "", ""]).encode() + content
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_without_a_size_a_file_is_whole_if_it_shows_its_end(serve, tmp_path, name):
+    content = NAMED[name]
+    url = serve({f"/{name}": answer(content)})
+    fetch(f"{url}/{name}", tmp_path / name)
+    assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("cut", [1, 8, 1000])
+@pytest.mark.parametrize("name", NAMED)
+def test_without_a_size_a_file_that_is_cut_off_is_not_kept(serve, tmp_path, name, cut):
+    content = NAMED[name][:-cut] or NAMED[name][: len(BGZF)][:-1]
+    url = serve({f"/{name}": answer(content)})
+    with pytest.raises(StudyError, match="cut off|bytes came of"):
+        fetch(f"{url}/{name}", tmp_path / name)
+    assert len(serve.asked) == download.ATTEMPTS and list(tmp_path.iterdir()) == []
+
+
+def test_bgzip_that_is_cut_between_its_blocks_is_not_whole(tmp_path):
+    """All streams in it are whole."""
+    block = gzip.compress(b"ACGT", mtime=0)
+    block = BGZF[:4] + block[4:10] + BGZF[10:18] + block[10:]
+    (tmp_path / "a").write_bytes(block + BGZF)
+    assert download.shows_end(tmp_path / "a") and gzip.decompress(block + BGZF) == b"ACGT"
+    (tmp_path / "a").write_bytes(block)
+    assert gzip.decompress(block) == b"ACGT"
+    with pytest.raises(OSError, match="cut off"):
+        download.shows_end(tmp_path / "a")
+
+
+def test_without_a_size_or_an_end_only_a_checksum_shows_that_a_file_is_whole(serve, tmp_path):
+    url = serve({"/genome.fa": answer(CONTENT), "/SUMS": answer(by_md5(CONTENT))})
+    with pytest.raises(StudyError, match="may be cut off at 400,003 bytes") as refused:
+        fetch(f"{url}/genome.fa", tmp_path / "genome.fa")
+    assert "gzipped" in refused.value.mend
+    # It would be the same again.
+    assert len(serve.asked) == 1 and list(tmp_path.iterdir()) == []
+    fetch(f"{url}/genome.fa", tmp_path / "genome.fa", f"{url}/SUMS")
+    assert (tmp_path / "genome.fa").read_bytes() == CONTENT
+
+
+PAGE = b"<html><body>Please log in.</body></html>"
+PAGES = {
+    "by its type": (b"Please log in.", "text/html; charset=utf-8"),
+    "by its content": (PAGE, "application/octet-stream"),
+    "after a mark and blanks": (b"\xef\xbb\xbf \r\n<!DOCTYPE HTML>" + PAGE, ""),
+    "after a comment": (b"<?xml version='1.0'?>\n<!-- a -->" + PAGE.upper(), ""),
+    "in UTF-16": (PAGE.decode().encode("utf-16"), ""),
+}
+
+
+@pytest.mark.parametrize("case", PAGES)
+@pytest.mark.parametrize("name", ["a.h5ad", "a.mtx.gz", "a.tsv", "SUMS"])
+def test_a_web_page_is_no_data(serve, tmp_path, case, name):
+    content, kind = PAGES[case]
+    page = answer(
+        content, f"Content-Length: {len(content)}", *[f"Content-Type: {kind}"] * bool(kind)
+    )
+    url = serve({f"/{name}": page})
+    listing = f"{url}/SUMS" if name == "SUMS" else ""
+    with pytest.raises(StudyError, match="web page") as refused:
+        fetch(f"{url}/{name}", tmp_path / name, listing)
+    assert ".netrc" in refused.value.mend
+    assert len(serve.asked) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_data_that_a_server_calls_a_page_are_data(serve, tmp_path):
+    """Scripts that send files often do not say of which type."""
+    url = serve({"/a.gz": answer(PACKED, "Content-Type: text/html")})
+    fetch(f"{url}/a.gz", tmp_path / "a.gz")
+    assert (tmp_path / "a.gz").read_bytes() == PACKED
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.h5ad", "HDF5"), ("a.h5", "HDF5"), ("a.GZ", "gzip")])
+def test_a_file_is_what_its_name_says(serve, tmp_path, name, form):
+    url = serve({f"/{name}": answer(b"Try again later.", "Content-Length: 16")})
+    with pytest.raises(StudyError, match=f"it is not {form}: it begins b'Try again"):
+        fetch(f"{url}/{name}", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def login(tmp_path, monkeypatch):
+    """A netrc with a login for this machine, by its number."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password SECRET123\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return f"Authorization: Basic {base64.b64encode(b'me:SECRET123').decode()}\r\n"
+
+
+def moved(url):
+    return f"HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_a_login_goes_to_its_host_and_no_further(serve, tmp_path, login):
+    other = serve({"/b": answer(PACKED)})
+    by_name = other.replace("127.0.0.1", "localhost")
+    first = serve({"/a": moved("/b"), "/c": moved(f"{other}/b"), "/d": moved(f"{by_name}/b")})
+    # The same server, another port (which may be another person's), another host.
+    for place, sent in (("a", [True, True]), ("c", [True, False]), ("d", [True, False])):
+        serve.asked.clear()
+        fetch(f"{first}/{place}", tmp_path / place)
+        assert [login in head for head in serve.asked] == sent
+        assert not any("Basic" in head for head in serve.asked if login not in head)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "sent"),
+    [
+        ("https://h.org/a", "https://h.org/a", True),
+        ("http://h.org/a", "https://h.org/a", True),
+        ("https://h.org/a", "http://h.org/a", False),
+        ("https://h.org/a", "https://h.org:444/a", False),
+        ("https://h.org/a", "https://x.org/a", False),
+    ],
+)
+def test_where_a_login_goes(login, tmp_path, first, then, sent):
+    (tmp_path / "netrc").write_text("machine H.org login me password SECRET123\ndefault login x\n")
+    request = download.urllib.request.Request(then)
+    download.Login(first).http_request(request)
+    assert request.has_header("Authorization") == sent
+
+
+def test_a_login_for_ftp(login):
+    request = download.urllib.request.Request("ftp://127.0.0.1/a")
+    assert download.Login("ftp://127.0.0.1/").ftp_request(request).host == "me:SECRET123@127.0.0.1"
+    request = download.urllib.request.Request("ftp://localhost/a")
+    assert download.Login("ftp://127.0.0.1/").ftp_request(request).host == "localhost"
+
+
+def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(login, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1\nlogin me passwort SECRET123\n")
+    with pytest.raises(StudyError, match=r"netrc: .*\(line 2\)") as refused:
+        download.Login("http://127.0.0.1/")
+    assert "SECRET123" not in str(refused.value)
+    monkeypatch.setenv("NETRC", "nowhere")
+    with pytest.raises(StudyError, match="nowhere: .*not exist"):
+        download.Login("http://127.0.0.1/")
+
+
+def test_what_fails_is_told_without_its_query(server, tmp_path, caplog):
+    url, _, _ = server
+    with pytest.raises(StudyError) as refused:
+        fetch(f"{url}/none.fa?sig=SECRET123", tmp_path / "none.fa")
+    told = pickle.dumps((refused.value.args, caplog.text))
+    assert b"404" in told and b"/none.fa?sig=***" in told and b"SECRET123" not in told
 
 
 def by_md5(content):

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latere.study import Run, check_contrasts, expand_rows
+from latere.errors import StudyError
+from latere.study import Run, check_contrasts, expand_rows, load_study
 
 CONTRAST = {"column": "stage", "case": "late", "control": "early", "covariates": []}
 
@@ -38,3 +39,85 @@ def test_contrast_over_a_column_that_was_left_out_tells_why(tmp_path):
     (error,) = check_contrasts({"c": CONTRAST}, samples, "c.yaml", "sheet.tsv", left_out)
     told = "column 'stage' is not in sheet.tsv (not alike in all cells of 'd1')"
     assert error.problem == told and "describe samples: age." in error.mend
+
+
+@pytest.fixture
+def load(tmp_path, root, monkeypatch):
+    """Load a study of two runs, the first with changes, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").symlink_to(root / "config")
+
+    def call(config=None, **row):
+        rows = [{"run": "r1", "sample": "s1", "matrix": "https://h.org/a.h5ad"} | row]
+        rows += [{"run": "r2", "sample": "s2", "matrix": "https://h.org/b.h5ad"}]
+        columns = list(rows[0])
+        lines = [columns, *([each.get(column, "") for column in columns] for each in rows)]
+        (tmp_path / "sheet.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
+        study = {"study": "x", "samples": "sheet.tsv", "contrasts": {}}
+        return load_study(study | (config or {}), "study.yaml", tmp_path / "config")
+
+    return call
+
+
+REFUSED = ["x{x}", "https://u:SECRET123@h.org/x"]
+
+
+@pytest.mark.parametrize("path", REFUSED)
+@pytest.mark.parametrize("column", ["matrix", "sra", "fastq_1", "fastq_2", "fastq_3", "fastq_4"])
+def test_a_path_that_would_be_read_as_another_is_refused_with_its_cell(load, column, path):
+    for value in (path, f"a.fq, {path}"):
+        with pytest.raises(StudyError, match=f"^sheet.tsv, row 2, column '{column}': ") as refused:
+            load(**{"matrix": "", column: value})
+        assert "SECRET123" not in str(refused.value) and "does not exist" not in str(refused.value)
+
+
+PATHS = {"samples", "resources", "chemistries", "published_cells", "reference.fasta"}
+PATHS |= {"reference.gtf", "cells.gene_sets", "annotation.markers", "annotation.celltypist_model"}
+
+
+@pytest.mark.parametrize("path", REFUSED)
+@pytest.mark.parametrize("key", sorted(PATHS))
+def test_a_path_that_would_be_read_as_another_is_refused_with_its_key(load, key, path):
+    section, _, name = key.rpartition(".")
+    config = {section: {name: path}} if section else {name: path}
+    with pytest.raises(StudyError, match=f"^study.yaml: key '{key}': ") as refused:
+        load(config)
+    assert "SECRET123" not in str(refused.value) and "does not exist" not in str(refused.value)
+
+
+def test_the_path_of_a_file_in_a_folder_is_refused_too(load, tmp_path):
+    (tmp_path / "folder").mkdir()
+    ad.AnnData(np.ones((3, 2))).write_h5ad(tmp_path / "folder/a{b}.h5ad")
+    with pytest.raises(
+        StudyError, match=r"row 2 \(run r1\): column 'matrix': 'folder/a{b}.h5ad': "
+    ):
+        load(matrix="folder")
+
+
+def test_the_path_of_a_list_of_barcodes_is_refused_too(load, tmp_path, root):
+    header, *rows = (root / "config/chemistries.tsv").read_text().splitlines()
+    row = next(row for row in rows if row.startswith("10xv2\t"))
+    row = row.replace("10x_version2_whitelist.txt.gz", "lists{x}/list.txt")
+    (tmp_path / "table.tsv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(StudyError, match="^table.tsv, row 2, column 'whitelist': has '{'"):
+        load({"chemistries": "table.tsv"})
+
+
+def test_secrets_of_urls_are_with_the_study_and_with_nothing_else(load):
+    secret = "https://h.org/{}?X-Amz-Signature=SECRET123"
+    model, matrix = secret.format("m.pkl"), secret.format("a.h5ad")
+    reference = {"fasta": secret.format("a.fa"), "gtf": secret.format("a.gtf")}
+    config = {"annotation": {"celltypist_model": model}, "reference": reference}
+    study = load(config, matrix=matrix)
+    shown = repr((study, study.runs["r1"].source))
+    assert "SECRET123" not in shown and "https://h.org/a.h5ad?X-Amz-Signature=***#query-" in shown
+    (of_run,) = study.runs["r1"].matrix
+    assert study.urls[of_run] == matrix
+    assert study.urls[study.config["annotation"]["celltypist_model"]] == model
+    assert study.urls["https://h.org/b.h5ad"] == "https://h.org/b.h5ad" and len(study.urls) == 5
+
+
+def test_urls_that_differ_in_their_query_are_two_sources(load):
+    load(matrix="https://h.org/b.h5ad?id=1")
+    with pytest.raises(StudyError, match="is used 2 times"):
+        load(matrix="https://h.org/b.h5ad")

@@ -4,8 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import anndata as ad
+import numpy as np
 import pytest
 import yaml
 
@@ -126,3 +131,66 @@ def test_an_archive_that_is_not_kept_lies_with_its_study(project, sra, words, ca
     assert sra.asked == [("SRR1", 0)]
     assert list(project.glob("**/*.sra")) == []
     assert len(list(project.glob("results/one/reads/r1/*.fastq.gz"))) == 3
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A server that gives a matrix to who has the signature in the query, or the login.
+
+    Returns
+    -------
+    tuple
+        Its URL; and the permissions of each file of the project that held a secret at the time.
+    """
+    seen, file = [], tmp_path / "matrix.h5ad"
+    ad.AnnData(np.arange(1, 13, dtype=np.float32).reshape(3, 4)).write_h5ad(file)
+    login = f"Basic {b64encode(b'me:PASSWORD123').decode()}"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.extend(path.stat().st_mode & 0o777 for path in holding(tmp_path, "SECRET123"))
+            if "SECRET123" not in self.path and self.headers["Authorization"] != login:
+                return self.send_error(401)
+            content = file.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+def holding(folder, secret):
+    """Files that hold a secret or are named by it, but those in which the user wrote it."""
+    own = {folder / "sheet.tsv", folder / "netrc"}
+    return [
+        path
+        for path in folder.rglob("*")
+        if secret in str(path)
+        or (path.is_file() and path not in own and secret.encode() in path.read_bytes())
+    ]
+
+
+def test_signatures_and_passwords_are_left_nowhere(project, guarded, call, words, monkeypatch):
+    url, seen = guarded
+    (project / "netrc").write_text("machine 127.0.0.1 login me password PASSWORD123\n")
+    monkeypatch.setenv("NETRC", str(project / "netrc"))
+    asked = words("one", "counts/r1.h5ad", "counts/r2.h5ad")
+    runs = [("r1", f"{url}/$(touch;id)/a.h5ad?X-Amz-Signature=SECRET123"), ("r2", f"{url}/b.h5ad")]
+    rows = [f"{run}\ts_{run}\t{matrix}" for run, matrix in runs]
+    (project / "sheet.tsv").write_text("\n".join(["run\tsample\tmatrix", *rows]) + "\n")
+    told = call(*asked) + call("-n", "--forceall", *asked)
+    # The record of the matrix says by what it would be made again.
+    (project / "resources").rename(project / "gone")
+    told += call("-n", *asked)
+    assert "a.h5ad" in told and (project / "results/one/counts/r1.h5ad").is_file()
+    for secret in ("SECRET123", "PASSWORD123", b64encode(b"me:PASSWORD123").decode()):
+        assert secret not in told and holding(project, secret) == []
+    # The job itself reads it from a file of its own, for this user alone, as long as it lasts.
+    assert seen and set(seen) <= {0o600, 0o700}
