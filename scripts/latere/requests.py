@@ -20,7 +20,7 @@ from pathlib import Path
 
 from latere.errors import StudyError
 from latere.matrices import check_mtx, open_h5, rows_of
-from latere.study import URL, Run, Study, url_name
+from latere.study import Run, Study
 from latere.urls import URL, url_name
 
 # Asked for over expected. Memory: what is measured differs by less from run to run. Time: other
