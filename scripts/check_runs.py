@@ -316,7 +316,13 @@ def check_cells(runs: list[Run], samples: list[str], sides: dict, min_cells: int
         lost = 1 - run.kept / max(run.called, 1)
         detail = f"{run.kept:,} of {run.called:,} called cells are kept"
         verdict, mend = PASS, "."
-        if not run.kept:
+        barcodes = run.facts["barcodes"]
+        if not run.called:
+            verdict, detail = FAIL, f"no cell is called among {barcodes['number']:,} barcodes"
+            mend = ": none has a count. Check the source of the run, or take out its row."
+            if barcodes["with_counts"]:
+                mend = ". See the knee plot; without the run, take out its row."
+        elif not run.kept:
             verdict = FAIL
             mend = ". See cells/limits.tsv and the knee plot; without the run, take out its row."
         elif run.kept < FEW_CELLS:

@@ -13,7 +13,7 @@ from latere.droplets import expected_doublets
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
 from latere.job import run_script, start
-from latere.tables import log_normalise
+from latere.tables import log_normalise, read_counts
 
 SHARES = {"mitochondrial": "percent_mt", "ribosomal": "percent_ribo", "haemoglobin": "percent_hb"}
 # A score of a gene or two is their noise, not a phase; of the 43 and 54 genes these must be there.
@@ -42,7 +42,7 @@ def read_called(path: str, droplets: pd.DataFrame):
     Returns
     -------
     anndata.AnnData
-        Called cells x genes, int32 CSR; only their rows are read.
+        Called cells x genes, CSR of the type that is stored; none where no cell is called.
 
     Raises
     ------
@@ -50,14 +50,17 @@ def read_called(path: str, droplets: pd.DataFrame):
         The table tells of other barcodes than the counts.
     """
     import anndata as ad
+    import h5py
 
-    counts = ad.read_h5ad(path, backed="r")
-    if not np.array_equal(counts.obs_names, droplets["barcode"]):
-        mend = "Remove both files, and run again."
-        raise StudyError(str(path), "its barcodes are not those of cells/droplets", mend)
-    called = counts[droplets["called"].to_numpy()].to_memory()
-    counts.file.close()
-    return called
+    with h5py.File(path) as file:
+        obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
+        if not np.array_equal(obs.index, droplets["barcode"]):
+            mend = "Remove both files, and run again."
+            raise StudyError(str(path), "its barcodes are not those of cells/droplets", mend)
+        called = droplets["called"].to_numpy(dtype=bool)
+        # Not by anndata in its backed mode, which takes no rows of a matrix that has none.
+        counts = read_counts(file["X"], called, np.ones(len(var), dtype=bool))
+    return ad.AnnData(counts, obs=obs[called], var=var)
 
 
 def measure_cells(counts, members: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -386,7 +389,7 @@ def main(snakemake):
     table, facts = score_cells(counts, read_gene_sets(paths.gene_sets), snakemake.params.seed)
     log.info("%s of %d cells are doublets", facts["n_doublets"], counts.n_obs)
     barcodes = table.index.astype(str)
-    table.insert(0, "cell", [f"{run}_{barcode}" for barcode in barcodes])
+    table.insert(0, "cell", f"{run}_" + barcodes)
     table.insert(1, "run", run)
     table.insert(2, "barcode", barcodes)
     table.to_parquet(output.scores, index=False)

@@ -12,7 +12,14 @@ from latere import site as reader
 from latere.requests import LEAST_MINUTES
 
 # What overrides a user's own profile must suit every site.
-NEUTRAL = {"__use_yte__", "__definitions__", "rerun-triggers", "rerun-incomplete", "printshellcmds", "show-failed-logs"}
+NEUTRAL = {
+    "__use_yte__",
+    "__definitions__",
+    "rerun-triggers",
+    "rerun-incomplete",
+    "printshellcmds",
+    "show-failed-logs",
+}
 # What a site decides; a rule that names it would hold on one site only.
 SITE = ("slurm_", "partition", "gres", "gpu", "retries", "constraint", "qos")
 
