@@ -1,7 +1,6 @@
 """One page on the reads: what stands out, counts and cells of each run, how its chemistry was told,
 alignment, FastQC, versions of all tools."""
 
-import html
 import json
 import math
 import statistics
@@ -12,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from latere.job import run, run_script, start
+from markupsafe import Markup, escape
 from latere.published import Published, read_published
 
 # Colours that differ to the colour-blind too (Okabe and Ito 2008), and on light and dark.
@@ -238,9 +238,22 @@ def find_flags(metrics: dict[str, dict], limits: dict[str, float]) -> list[Flag]
 
 
 def content(name: str, title: str, description: str, plot: str, data, **more) -> dict:
-    """A section of the page, in MultiQC's form."""
+    """A section of the page, in MultiQC's form.
+
+    MultiQC takes all text for HTML. So all text is escaped here, that of the study with our own;
+    what is meant as HTML is `Markup`.
+    """
     about = {"id": name, "section_name": title, "description": description, "plot_type": plot}
-    return about | {"data": data} | more
+    return _escaped(about | {"data": data} | more)
+
+
+def _escaped(value):
+    """A value as JSON has it, its text and its keys escaped, but for `Markup`."""
+    if isinstance(value, str):
+        return str(escape(value))
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def table(name: str, title: str, description: str, data: dict, headers: dict, first: str) -> dict:
@@ -256,41 +269,41 @@ def table(name: str, title: str, description: str, data: dict, headers: dict, fi
     return content(name, title, description, "table", data, headers=headers, pconfig=look)
 
 
-def rows_of(heads: tuple, rows: list[str], right: set[int]) -> str:
+def rows_of(heads: tuple, rows: list[Markup], right: set[int]) -> Markup:
     """An HTML table; the columns at `right` hold numbers."""
-    cells = "".join(
-        f"<th scope='col'{' class=text-end' if at in right else ''}>{head}</th>"
-        for at, head in enumerate(heads)
-    )
-    return (
+    sides = [Markup(" class=text-end") if at in right else "" for at in range(len(heads))]
+    head = Markup("<th scope='col'{}>{}</th>")
+    cells = Markup("").join(map(head.format, sides, heads))
+    return Markup(
         "<div class='table-responsive'><table class='table table-sm table-hover w-auto'>"
-        f"<thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(cells, Markup("").join(rows))
 
 
-def fold(heads: tuple, rows: list[str], right: set[int]) -> str:
+def fold(heads: tuple, rows: list[Markup], right: set[int]) -> Markup:
     """An HTML table that is unfolded on request."""
-    summary = f"<summary>{len(rows)} rows</summary>"
-    return f"<details>{summary}{rows_of(heads, rows, right)}</details>"
+    page = Markup("<details><summary>{} rows</summary>{}</details>")
+    return page.format(len(rows), rows_of(heads, rows, right))
 
 
 def flag_section(flags: list[Flag], samples: dict[str, str], limits: dict) -> dict:
     """What stands out."""
     found = len({flag.run for flag in flags})
     if flags:
-        rows = [
-            f"<tr><th scope='row'>{html.escape(flag.run)}</th>"
-            f"<td>{html.escape(samples[flag.run])}</td><td>{flag.figure.title}</td>"
-            f"<td class='text-end text-danger fw-bold text-nowrap'>{flag.value}</td>"
-            f"<td class='text-nowrap'>{flag.limit}</td><td>{flag.meaning}</td></tr>"
-            for flag in flags
-        ]
+        row = Markup(
+            "<tr><th scope='row'>{0.run}</th><td>{1}</td><td>{0.figure.title}</td>"
+            "<td class='text-end text-danger fw-bold text-nowrap'>{0.value}</td>"
+            "<td class='text-nowrap'>{0.limit}</td><td>{0.meaning}</td></tr>"
+        )
+        rows = [row.format(flag, samples[flag.run]) for flag in flags]
         heads = ("Run", "Sample", "Figure", "Value", "Limit or usual", "What it may mean")
-        body = f"<p><strong>{found} of {len(samples)} runs: look at them first.</strong></p>"
+        body = Markup(
+            f"<p><strong>{found} of {len(samples)} runs: look at them first.</strong></p>"
+        )
         body += rows_of(heads, rows, {3})
     else:
-        body = f"<p><strong>None of {len(samples)} runs.</strong></p>"
-    told = (
+        body = Markup(f"<p><strong>None of {len(samples)} runs.</strong></p>")
+    told = Markup(
         "Runs with a figure beyond a limit of the configuration (<code>qc</code>; by default where "
         f"Cell Ranger 9 warns), or, among {LEAST_RUNS} runs of a chemistry or more, over "
         f"{limits['deviations']:g} median absolute deviations from their median and by "
@@ -410,14 +423,12 @@ def chemistry_section(roles: dict[str, dict], strands: dict[str, dict], samples:
 
 def tried_section(roles: dict[str, dict]) -> dict:
     """Every chemistry that was tried on every run, with the verdict."""
-    rows = [
-        f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(row['chemistry'])}</td>"
-        f"<td>{html.escape(row['read'])}</td><td class='text-end'>{row['length']} bp</td>"
-        f"<td class='text-end'>{row['valid_barcodes']:.1%}</td>"
-        f"<td>{html.escape(row['verdict'])}</td></tr>"
-        for name, told in roles.items()
-        for row in told["evidence"]
-    ]
+    row = Markup(
+        "<tr><th scope='row'>{}</th><td>{chemistry}</td><td>{read}</td>"
+        "<td class='text-end'>{length} bp</td><td class='text-end'>{valid_barcodes:.1%}</td>"
+        "<td>{verdict}</td></tr>"
+    )
+    rows = [row.format(name, **each) for name, told in roles.items() for each in told["evidence"]]
     heads = ("Run", "Chemistry", "Best read", "Length", "Valid barcodes", "Verdict")
     return content("tried", "Chemistries that were tried", "", "html", fold(heads, rows, {3, 4}))
 

@@ -138,13 +138,16 @@ def page(tmp_path, root, monkeypatch):
     class Files(dict):
         __getattr__ = dict.__getitem__
 
-    def make(runs, published=""):
+    def make(runs, published="", more=""):
+        """`more` is added to each text that can come from a user."""
         files = Files(config=root / "config/multiqc.yaml", css=root / "config/multiqc.css")
         files |= {"fastqc": [], "versions": [], "starsolo": [tmp_path / name for name in runs]}
         evidence = [("10xv2", 0.97, "fits"), ("10xv3", 0.05, "under 50% valid")]
         keys = ("chemistry", "valid_barcodes", "verdict")
-        rows = [dict(zip(keys, row, strict=True), read="x_R1.fq", length=26) for row in evidence]
-        strand = {"chemistry": "10xv2", "verdict": "sense", "sense_genes": 4321}
+        rows = [dict(zip(keys, row, strict=True), read=f"x_R1.fq{more}") for row in evidence]
+        for row in rows:
+            row |= {key: row[key] + more for key in ("chemistry", "verdict")} | {"length": 26}
+        strand = {"chemistry": f"10xv2{more}", "verdict": f"sense{more}", "sense_genes": 4321}
         strand |= {"antisense_genes": 7}
         lengths = {"barcode": [26, 26], "cdna": [80, 98]}
         tables = {
