@@ -36,6 +36,7 @@ STYLE = {
     "axes.titlesize": 7,
     "legend.frameon": False,
     "text.color": INK,
+    "text.parse_math": False,  # a gene whose name has two dollar signs is no formula
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.major.width": 0.6,

@@ -5,12 +5,14 @@ import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 from test_multiqc import metrics_of, page  # noqa: F401
 from test_report import write_study
 
+import plot_cells
 from latere.tables import read_tsv
 from report import build_page
 
@@ -191,3 +193,18 @@ def test_page_on_the_reads(make_page, tmp_path):
     shutil.rmtree(tmp_path / "r1")
     places = ["source", "reference", "s", "10xv2", "x_R1.fq", "fits", "sense"]
     assert_text_only(hostile, make_page(HARMLESS), places)
+
+
+def test_figures(tmp_path):
+    """Names of genes come from the study; an opened SVG can run scripts as a page can."""
+    from matplotlib import rc_context
+
+    names = ["<b>", '"&lt;', "$a_{$", "<script>alert(1)</script>"]
+    genes = [{"gene_name": name, "share": 0.01} for name in names]
+    path = tmp_path / "ambient.svg"
+    with rc_context(plot_cells.STYLE):
+        figure = plot_cells.plot_ambient({"r1": {"share": 0.1, "top_genes": genes}})
+        plot_cells.save(figure, {"svg": path}, "ambient")
+    elements = list(ElementTree.parse(path).iter())
+    assert not {"b", "script"} & {element.tag.rpartition("}")[2] for element in elements}
+    assert any(all(name in (element.text or "") for name in names[:3]) for element in elements)
