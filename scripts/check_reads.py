@@ -2,6 +2,7 @@
 broken, out of step between mates, or too short."""
 
 import json
+import string
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import zip_longest
@@ -14,6 +15,10 @@ from latere.chemistry import Chemistry
 from latere.errors import StudyError
 from latere.job import run_script, start
 from latere.reads import read_batches
+
+# Letters, and what stands for an unknown base. FastQC lists frequent sequences as they are, and
+# MultiQC takes them for HTML.
+BASES = string.ascii_letters.encode() + b".*-"
 
 
 def needed_lengths(chemistry: Chemistry) -> dict[str, int]:
@@ -65,8 +70,8 @@ def check_lane(lane: list[tuple[str, str]], needed: dict[str, int], run: str) ->
     Raises
     ------
     StudyError
-        A file is not whole FASTQ (`read_batches`), a read is too short, or the mates do not agree
-        in names or number.
+        A file is not whole FASTQ (`read_batches`), a read is too short or has odd bases, or the
+        mates do not agree in names or number.
     """
     roles, files = zip(*lane, strict=True)
     lengths = {role: set() for role in roles}
@@ -87,6 +92,9 @@ def check_lane(lane: list[tuple[str, str]], needed: dict[str, int], run: str) ->
             if min(found) < needed[role]:
                 raise refuse_length(role, file, batch, needed[role], before, run)
             lengths[role] |= {min(found), max(found)}
+            bases = "".join([read.sequence for read in batch]).encode()
+            if bases.translate(None, BASES):
+                raise refuse_bases(file, batch, before, run)
         before += sizes[0]
     return {"reads": before, "lengths": lengths}
 
@@ -106,6 +114,26 @@ def refuse_length(
         f"run {run}, {file}",
         f"record {before + at + 1:,} has {length} bp; a {role} read needs {needed} bp",
         "The reads were trimmed: give them as they were sequenced.",
+    )
+
+
+def refuse_bases(file: str, batch: list, before: int, run: str) -> StudyError:
+    """A read has characters that stand for no base.
+
+    Parameters
+    ----------
+    before
+        Records of the file before this batch.
+    """
+    at, odd = next(
+        (at, odd)
+        for at, read in enumerate(batch)
+        if (odd := read.sequence.encode().translate(None, BASES))
+    )
+    return StudyError(
+        f"run {run}, {file}",
+        f"record {before + at + 1:,} has {chr(odd[0])!r} among its bases",
+        "It is not FASTQ with one line of bases per read, or it is damaged: get it again.",
     )
 
 

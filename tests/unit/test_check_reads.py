@@ -68,6 +68,21 @@ def test_gzip_or_not_is_told_by_content(roles):
     assert check_reads(roles, 1)["reads"] == 2 * SPOTS
 
 
+@pytest.mark.parametrize("odd", ["<", "&", " ", "3"])
+def test_only_bases_are_bases(roles, odd):
+    """FastQC and MultiQC show frequent sequences, the latter as HTML."""
+    plain, record = Path(roles["cdna"][1]), BATCH + 7
+    lines = plain.read_bytes().split(b"\n")
+    lines[4 * record + 1] = lines[4 * record + 1][:-1] + odd.encode()
+    plain.write_bytes(b"\n".join(lines))
+    with pytest.raises(StudyError, match=f"record {record + 1} has '{odd}' among its bases") as why:
+        check_reads(roles, 1)
+    assert why.value.where == f"run r1, {plain}"
+    lines[4 * record + 1] = lines[4 * record + 1][:-4] + b".n-*"
+    plain.write_bytes(b"\n".join(lines))
+    assert check_reads(roles, 1)["reads"] == 2 * SPOTS
+
+
 def change(position, new):
     """Put something into the middle of a file."""
     return lambda data: data[:position] + new + data[position:]
