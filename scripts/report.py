@@ -122,10 +122,10 @@ def map_data(umaps: dict, cells: pd.DataFrame, labels: dict) -> dict:
                 for branch, half in zip(BRANCHES, halves, strict=True)
             }
         colours.append({"name": name.replace("_", " "), "shared": shared, **both})
-    for name in cells.columns:
+    for name, heading in name_apart(cells.columns, ("cell_type", "cluster")).items():
         if 1 < cells[name].nunique() <= MOST_LEVELS:
             codes = encode(cells[name])
-            colours.append({"name": name, "shared": True, "deep": codes, "manual": codes})
+            colours.append({"name": heading, "shared": True, "deep": codes, "manual": codes})
     return {"points": points, "colours": colours}
 
 
@@ -486,8 +486,31 @@ def describe_runs(runs: dict, samples: dict) -> tuple[list[dict], list[tuple]]:
     tuple
         Rows, and for each column its key, heading and format.
     """
-    rows = [{"run": run, **about, **samples[about["sample"]]} for run, about in runs.items()]
+    rows = []
+    for run, about in runs.items():
+        of_run = {"run": run, **about}
+        headings = name_apart(samples[about["sample"]], of_run)
+        of_sample = {headings[name]: value for name, value in samples[about["sample"]].items()}
+        rows.append(of_run | of_sample)
     return rows, [(name, name, "text") for name in rows[0]]
+
+
+def name_apart(columns, own) -> dict[str, str]:
+    """Names under which columns of the sheet stand beside our own on the page.
+
+    Parameters
+    ----------
+    columns
+        Of the sheet; a name there has no space.
+    own
+        Names of ours.
+
+    Returns
+    -------
+    dict
+        By column; the same, unless it is one of ours.
+    """
+    return {name: f"{name} (sheet)" if name in own else name for name in columns}
 
 
 def describe_contrasts(contrasts: dict, samples: dict) -> list[dict]:

@@ -19,6 +19,7 @@ import remove_ambient
 import score_cells
 import select_cells
 from latere.errors import StudyError
+from latere.study import CELL_COLUMNS, RUN_COLUMNS
 
 N_GENES = 120
 # Counts of each run, and what the sheet says of its barcodes; those without cells come first, so
@@ -109,6 +110,9 @@ def test_a_study_goes_on_without_the_runs_that_are_empty(study):
     cells = ad.read_h5ad(study.folder / "cells.h5ad")
     assert (cells.obs["run"] == "sound").all() and cells.n_obs == 90
     assert cells.X.nnz == cells.layers["corrected"].nnz > 0
+    # What the sheet may not name: it stands beside them.
+    selection = pd.read_parquet(study.folder / "selection.parquet")
+    assert {*selection} <= {*CELL_COLUMNS, *RUN_COLUMNS}
     waterfall = (study.folder / "waterfall.svg").read_text()
     assert waterfall.count(">no cell called<") == 4
 

@@ -424,6 +424,28 @@ def test_a_study_without_truth_or_contrasts(tmp_path):
     assert "names no contrast" in page
 
 
+OWN_NAMES = ["source", "cluster", "cell_type", "n_cells", "kind", "reads", "contrast", "group"]
+
+
+def test_columns_of_the_sheet_replace_none_of_ours(tmp_path):
+    files, params = write_study(tmp_path)
+    for name, sample in params.samples.items():
+        sample |= {column: f"{column}_{name[:3]}" for column in OWN_NAMES}
+    page = build_page(files, params, "0123abc")
+    table = page.split(">Samples</h3>")[1].split("</table>")[0]
+    heads = re.findall("<th[^>]*>([^<]+)</th>", table)
+    assert heads[:4] == ["run", "sample", "source", "disease"]
+    assert set(heads[4:]) == {"batch", "source (sheet)", *OWN_NAMES[1:]}
+    assert "<td>healthy_1.sra</td>" in table and "<td>source_hea</td>" in table
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])
+    colours = {colour["name"]: colour["deep"]["levels"] for colour in data["map"]["colours"]}
+    assert len(colours) == len(data["map"]["colours"])
+    assert "T cell" in colours["cell type"] and "0" in colours["cluster"]
+    assert colours["cluster (sheet)"] == ["cluster_hea", "cluster_leu"]
+    assert colours["cell_type (sheet)"] == ["cell_type_hea", "cell_type_leu"]
+    assert colours["n_cells"] == ["n_cells_hea", "n_cells_leu"]
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 def test_every_figure_is_drawn(page, tmp_path):
     (tmp_path / "page.html").write_text(page)
