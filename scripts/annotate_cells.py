@@ -15,7 +15,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from latere import formulas
 from latere.errors import StudyError
+from latere.formulas import is_formula
 from latere.job import run_script, start
 from latere.tables import UNKNOWN, read_by_cell, read_normal
 
@@ -168,6 +170,26 @@ def evidence_of(evidence: pd.DataFrame, types: pd.Series) -> np.ndarray:
     return np.where(column >= 0, values, np.nan)
 
 
+def check_names(types: Iterable[str], where: str) -> None:
+    """Refuse types that tables could not name.
+
+    Parameters
+    ----------
+    types
+        Their names.
+    where
+        The file that they come from.
+
+    Raises
+    ------
+    StudyError
+        A spreadsheet would run a name.
+    """
+    if odd := next(filter(is_formula, types), ""):
+        problem = f"the cell type {odd!r} is not valid: {formulas.PROBLEM}"
+        raise StudyError(where, problem, "Rename it in the marker table, or use another model.")
+
+
 def vote(labels: pd.Series, clusters: pd.Series) -> pd.Series:
     """Give every cell of a cluster the label that most of its cells have.
 
@@ -209,6 +231,7 @@ def main(snakemake):
         weights = weigh_markers(means, markers, snakemake.params.seed)
         parts = by_symbol(read_normal(cells))
         evidence, least = pd.concat(score_markers(part, weights) for part in parts), 0
+    check_names(evidence.columns, snakemake.input.get("model") or snakemake.input.markers)
     clusters = read_by_cell(snakemake.input.clusters, evidence.index)["cluster"]
     types = vote(own_labels(evidence, least), clusters)
     log.info("%s", types.value_counts().to_string())

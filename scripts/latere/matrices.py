@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 
-from latere.errors import StudyError
+from latere import formulas
+from latere.errors import StudyError, mend_missing
 from latere.files import read_head, require_file
+from latere.formulas import is_formula
 from latere.urls import URL
 
 HDF5 = (".h5ad", ".h5")
@@ -777,6 +779,9 @@ def find_shared(
         # Neither is a cell of a sheet.
         if any(re.search(r"[\t\n\r]", text) for text in texts):
             left_out[column] = "has tabs or line breaks"
+            continue
+        if formula := next(filter(is_formula, texts), ""):
+            left_out[column] = f"has {formula!r}, and {formulas.PROBLEM}"
             continue
         taken.add(name)
         for label, code in zip(labels, codes[first], strict=True):

@@ -14,12 +14,13 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from latere import gene_sets
+from latere import formulas, gene_sets
 from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.files import MISSING, fault_of, read_rows, read_table, require_file
-from latere.matrices import find_files, inspect, split_rows
+from latere.formulas import is_formula
+from latere.matrices import URL, find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
 from latere.urls import URL, conceal, find_fault
@@ -434,6 +435,11 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
             if column in ("run", "sample"):
                 told = _bad_name(error.instance)
             errors.append(StudyError(f"{path}, row {number}, column '{column}'", *told))
+        for column in [name for name in row if name not in RUN_COLUMNS]:
+            if is_formula(row[column]):
+                where = f"{path}, row {number}, column '{column}'"
+                problem = f"{row[column]!r} is not valid: {formulas.PROBLEM}"
+                errors.append(StudyError(where, problem, formulas.FIX))
     first = {}
     for number, row in rows:
         name = row.get("run")

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import latere.tables
 from annotate_cells import (
     by_symbol,
+    check_names,
     evidence_of,
     mean_expression,
     own_labels,
@@ -158,3 +159,9 @@ def test_tables_follow_the_cells(cells, tmp_path):
     assert read_by_cell(tmp_path / "e.parquet", cells.obs_names).index.equals(cells.obs_names)
     with pytest.raises(ValueError, match="other cells"):
         read_by_cell(tmp_path / "e.parquet", cells.obs_names[1:])
+
+
+def test_types_that_a_spreadsheet_would_run_are_refused():
+    check_names(["CD4+ T cell", "T cell (naive)"], "markers.tsv")
+    with pytest.raises(StudyError, match="markers.tsv: the cell type '=1' is not valid"):
+        check_names(["T cell", "=1"], "markers.tsv")

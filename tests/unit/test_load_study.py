@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from latere.errors import StudyError
-from latere.study import Run, check_contrasts, expand_rows, load_study
+from latere.formulas import is_formula
+from latere.study import Run, check_contrasts, check_rows, expand_rows, load_schema, load_study
 
 CONTRAST = {"column": "stage", "case": "late", "control": "early", "covariates": []}
 
@@ -121,3 +122,43 @@ def test_urls_that_differ_in_their_query_are_two_sources(load):
     load(matrix="https://h.org/b.h5ad?id=1")
     with pytest.raises(StudyError, match="is used 2 times"):
         load(matrix="https://h.org/b.h5ad")
+
+
+RUNS_IN_A_SPREADSHEET = ["=1+1", "=cmd|'/c calc'!A0", "@SUM(A1)", "+cmd|'/c calc'!A0"]
+RUNS_IN_A_SPREADSHEET += ["-2+3+cmd|'/c calc'!A0", '-HYPERLINK("http://h")', "＝1+1", " =1"]
+# A genotype, numbers, names.
+RUNS_IN_NONE = [
+    "+/-",
+    "-/-",
+    "-",
+    "-80 C (dry)",
+    "-0.5",
+    "+1",
+    "CD4+ (naive)",
+    "a=b",
+    "x@y",
+    "",
+    "5'!",
+]
+
+
+@pytest.mark.parametrize("text", RUNS_IN_A_SPREADSHEET)
+def test_formulas_do_not_get_in(text, root, tmp_path):
+    """By the sheet with row and column; a column of an .h5ad is left out."""
+    schema = load_schema(root / "config/schemas/samples.schema.yaml")
+    rows = [(2, {"run": "r1", "sample": "s", "sra": "SRR1", "dose": text, "sex": "female"})]
+    with pytest.raises(StudyError, match="sheet.tsv, row 2, column 'dose': .* formula"):
+        check_rows(rows, "sheet.tsv", schema)
+    obs = pd.DataFrame({"donor": ["d1", "d2"], "dose": [text, "5"], "sex": "female"})
+    ad.AnnData(np.ones((2, 2)), obs=obs.set_index(pd.Index(["a", "b"]))).write_h5ad(
+        tmp_path / "a.h5ad"
+    )
+    sheet = [(2, {"matrix": str(tmp_path / "a.h5ad"), "split": "donor"})]
+    rows, left_out = expand_rows(sheet, "sheet.tsv")
+    assert list(left_out) == ["dose"] and "formula" in left_out["dose"]
+    assert all(row["sex"] == "female" for _, row in rows)
+
+
+@pytest.mark.parametrize("text", RUNS_IN_NONE)
+def test_what_only_looks_like_a_formula_gets_in(text):
+    assert not is_formula(text)
