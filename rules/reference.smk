@@ -90,6 +90,8 @@ rule tool_versions:
         "<logs>/tool_versions/{env}.log",
     benchmark:
         "<benchmarks>/tool_versions/{env}.tsv"
+    wildcard_constraints:
+        env=NAME,
     conda:
         "../envs/{env}.yaml"
     script:

@@ -70,6 +70,9 @@ cores: 8
 # FastQC is still at. The largest of GSE132509 takes 31 GB.
 unpacked: 6
 
+# Seconds to wait for the files of a job that has ended: a network file system may show them late.
+latency: 60
+
 # By rule, in place of what the workflow finds out by itself; after a run the efficiency table tells
 # what to write here. Like this:
 #   starsolo: {{mem_mb: attempt * 64000, runtime: attempt * 240, threads: 16}}

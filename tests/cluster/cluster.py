@@ -57,6 +57,8 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=bf_interval=5,batch_sched_delay=1,sched_interval=5
 SlurmdParameters=config_overrides
 ReturnToService=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 SlurmdTimeout={node_timeout}
 KillWait=5
 GresTypes=gpu
@@ -67,7 +69,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={ports[slurmdbd]}
 AccountingStoragePass={folder}/munge.socket
-AccountingStorageEnforce=associations
+AccountingStorageEnforce=limits
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 """

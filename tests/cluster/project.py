@@ -48,24 +48,37 @@ class Project:
     def __init__(self, folder, cluster):
         self.folder, self.cluster, self.runs = folder, cluster, []
         self.results = folder / "results/demo"
+        # What `snakemake` is started with, and programs that stand before SLURM's.
+        self.within, self.programs = [], folder.parent / "bin"
         # For a cluster that answers at once.
+        self.latency = 5
         profile = folder / "profiles/slurm/config.yaml"
-        text = re.sub(r"^latency-wait: .*", "latency-wait: 5", profile.read_text(), flags=re.M)
-        profile.write_text(f"{text}\nslurm-init-seconds-before-status-checks: 1\n")
+        with profile.open("a") as text:
+            text.write("\nslurm-init-seconds-before-status-checks: 1\n")
 
     def describe_site(self, resources):
         """Set the site file: what rules ask for, and no more cores a job than the machine has."""
         path = self.folder / "profiles/slurm/site.yaml"
-        site = yaml.safe_load(path.read_text()) | {"cores": CORES, "resources": resources}
+        site = yaml.safe_load(path.read_text())
+        site |= {"cores": CORES, "latency": self.latency, "resources": resources}
         path.write_text(yaml.safe_dump(site))
 
     def start(self, *words, **site):
         """Start `snakemake --profile slurm`; `site` tells what rules ask for."""
         self.describe_site(site)
-        command = ["snakemake", *map(str, words), "--profile", "slurm", "--configfile", CONFIG]
+        command = [
+            *self.within,
+            "snakemake",
+            *map(str, words),
+            "--profile",
+            "slurm",
+            "--configfile",
+            CONFIG,
+        ]
         name = f"snakemake-{len(self.runs)}"
         # The nodes lend more processors than there are: threads that wait must not hold one.
         env = self.cluster.env | {"OMP_WAIT_POLICY": "PASSIVE"}
+        env["PATH"] = f"{self.programs}:{env['PATH']}"
         self.runs.append(Run(command, self.folder, env, name))
         return self.runs[-1]
 
@@ -102,7 +115,9 @@ class Project:
         table = self.cluster.sacct("JobID", "JobName", "State", "Comment", *fields)
         table = table[table["JobID"].isin(run.submitted)]
         return table.set_index(
-            table["Comment"].str.extract(r"^(?:rule|group)_(.*?)(?:_wildcards.*)?$")[0]
+            table["Comment"].str.extract(
+                r"^(?:rule|group)_(.*?)(?:_wildcards.*)?(?: submission=\w+)?$"
+            )[0]
         )
 
     def end(self):

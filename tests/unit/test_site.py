@@ -117,6 +117,7 @@ def test_description_is_a_site(partitions, write):
     read = read_site(write(render_site(site, notes)))
     assert read["gpu"] == {"partition": "gpu", "request": "gres", "model": None}
     assert read["account"] is None
+    assert read["latency"] == read_site(write("partitions: {main: {}}"))["latency"] == 60
     runtime = 7 * 24 * 60 - 3 * LEAST_MINUTES
     limits = {"mem_mb": 48000, "runtime": runtime, "threads": 8, "members": 20}
     assert get_limits(read) == limits
@@ -174,6 +175,8 @@ def test_gpus_of_a_node(gres, models):
         ("partitions: {main: {max_runtime: soon}}", "'partitions.main.max_runtime': 'soon' is no"),
         ("partitions: {main: {max_runtime: 12:00:00}}", "12:00:00 is a number to YAML"),
         ("resources: {report: {runtime: 2:00:00}}", "runtime: 2:00:00 is a number to YAML"),
+        ("partitions: {main: {}}\nlatency: 1m", "'1m' is of type str, not integer"),
+        ("partitions: {main: {}}\nlatency: -1", "key 'latency'"),
         ("partitions: {main: {}}\ngpu: {request: gres}", "the key 'partition' is missing"),
         ("partitions: {main: {}}\ngpu: {partition: g, request: x}", "key 'gpu.request'"),
         ("partitions: {main: {}}\nresources: {starsol: {mem_mb: 1}}", "Did you mean 'starsolo'?"),

@@ -84,35 +84,141 @@ def test_logs_that_snakemake_hides_are_shown(tmp_path, caplog):
     assert [record.message for record in caplog.records] == [f"Logfile {folder}/1.log:\nreason 1\n"]
 
 
+# The script, with pauses of a blink.
+QUICK = f"""
+from importlib.machinery import SourceFileLoader
+sbatch = SourceFileLoader("sbatch", "{SBATCH}").load_module()
+sbatch.PAUSE = sbatch.LONGEST_PAUSE = 0.05
+sbatch.main()
+"""
+
+
 def submit(*words, **options):
-    return subprocess.run([SBATCH, *words], capture_output=True, text=True, **options)
+    command = [sys.executable, "-W", "ignore", "-B", "-c", QUICK, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
 
 
-def test_sbatch_waits_for_the_controller(programs, tmp_path):
-    text = f"""mkdir {tmp_path}/asked 2>/dev/null || exec cat - {tmp_path}/args
-echo "$@" >{tmp_path}/args; cat >/dev/null
-echo '{AWAY} (connect failure)' >&2; exit 1"""
+@pytest.fixture
+def sbatch(programs, tmp_path):
+    """Make an sbatch that fails with each of some errors, and then takes the job."""
+
+    def make(*errors):
+        lines = [f"echo '{error}' >&2; exit 3" for error in errors]
+        cases = "\n".join(f"{number}) {line};;" for number, line in enumerate(lines, 1))
+        calls = f"{tmp_path}/calls"
+        write_program(
+            programs / "sbatch",
+            f'echo "$@" >>{calls}; cat >/dev/null\ncase $(wc -l <{calls}) in\n{cases}\n'
+            f"*) echo 17;; esac",
+        )
+        write_program(programs / "squeue", f"echo >>{tmp_path}/looks; cat {tmp_path}/queue")
+        write_program(programs / "sacct", "exit 1")
+        (tmp_path / "queue").touch()
+        return tmp_path / "calls"
+
+    return make
+
+
+def count(file):
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        f"{AWAY} (connect failure)",
+        "sbatch: error: Batch job submission failed: Slurm backup controller in standby mode",
+        "sbatch: error: QOSGrpSubmitJobsLimit\nsbatch: error: Batch job submission failed: Job "
+        "violates accounting/QOS policy",
+        "sbatch: error: Batch job submission failed: Resource temporarily unavailable",
+    ],
+)
+def test_sbatch_waits_for_the_controller_and_for_limits(error, sbatch, tmp_path):
+    calls = sbatch(error, error)
+    done = submit("--comment", "rule_x", "--wrap", "job", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "17\n", "")
+    assert count(calls) == 3
+
+
+def test_sbatch_hands_over_a_script_each_time(programs, tmp_path):
+    text = f"""mkdir {tmp_path}/asked 2>/dev/null || exec cat
+cat >/dev/null; echo '{AWAY} (connect failure)' >&2; exit 1"""
     write_program(programs / "sbatch", text)
-    done = submit("--parsable", "/dev/stdin", input="#!/bin/sh\n", timeout=60)
-    assert (done.returncode, done.stdout) == (0, "#!/bin/sh\n--parsable /dev/stdin\n")
-    assert done.stderr == ""
+    done = submit("--parsable", "/dev/stdin", input="#!/bin/sh\n")
+    assert (done.returncode, done.stdout) == (0, "#!/bin/sh\n")
 
 
-@pytest.mark.parametrize("error", [f"{AWAY} (receive failure)", "sbatch: error: no such account"])
-def test_sbatch_tries_nothing_twice_that_may_have_been_taken(error, programs, tmp_path):
-    write_program(programs / "sbatch", f"echo >>{tmp_path}/calls; echo '{error}' >&2; exit 3")
-    done = submit("--wrap", "job")
+LOST_ANSWERS = [
+    f"{AWAY} (receive failure)",
+    "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
+]
+
+
+@pytest.mark.parametrize("error", LOST_ANSWERS)
+def test_a_job_that_was_taken_without_an_answer_is_found(error, sbatch, programs, tmp_path):
+    calls = sbatch(error)
+    # The job shows up at the second look.
+    write_program(
+        programs / "squeue",
+        f"""mkdir {tmp_path}/asked 2>/dev/null && exit
+echo "16|rule_x submission=0123"
+sed -n 's/.*\\(submission=[0-9a-f]*\\).*/18|rule_x \\1/p' {calls}""",
+    )
+    done = submit("--comment", "rule_x", "--wrap", "job", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "18\n", "")
+    assert count(calls) == 1
+
+
+def test_a_job_that_was_not_taken_is_submitted_once_more(sbatch, tmp_path):
+    calls = sbatch(LOST_ANSWERS[1])
+    done = submit("--comment", "rule_x", "--wrap", "job", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (0, "17\n")
+    assert (count(calls), count(tmp_path / "looks")) == (2, 2)
+
+
+def test_nothing_is_submitted_while_the_queue_does_not_answer(sbatch, programs, tmp_path):
+    calls = sbatch(LOST_ANSWERS[1])
+    looks = f"{tmp_path}/looks"
+    write_program(programs / "squeue", f"echo >>{looks}; test $(wc -l <{looks}) -gt 3")
+    done = submit("--comment", "rule_x", "--wrap", "job", stdin=subprocess.DEVNULL)
+    assert (done.returncode, count(calls), count(tmp_path / "looks")) == (0, 2, 5)
+
+
+PERMANENT = [
+    "sbatch: error: Batch job submission failed: Invalid account",
+    "sbatch: error: invalid partition specified: nowhere",
+    "sbatch: error: AssocMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: "
+    "Job violates accounting/QOS policy (job submit limit, the size or time limits of users)",
+]
+
+
+@pytest.mark.parametrize("error", PERMANENT)
+def test_a_permanent_error_is_told_at_once(error, sbatch, tmp_path):
+    calls = sbatch(error)
+    done = submit("--wrap", "job", stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr.strip()) == (3, error)
-    assert (tmp_path / "calls").read_text() == "\n"
+    assert (count(calls), count(tmp_path / "looks")) == (1, 0)
 
 
-def test_sbatch_ends_with_who_called_it(programs, tmp_path):
-    text = f"echo >>{tmp_path}/calls; echo '{AWAY} (connect failure)' >&2; exit 1"
-    write_program(programs / "sbatch", text)
-    caller = subprocess.Popen(["sh", "-c", f"{SBATCH} --wrap job"], stdout=subprocess.PIPE)
+def test_a_limit_that_leaves_no_job_is_told(sbatch):
+    """As where the default account has none: nothing in the queue will ever end."""
+    error = "sbatch: error: AssocMaxSubmitJobLimit"
+    calls = sbatch(*[error] * 9)
+    done = submit("--wrap", "job", stdin=subprocess.DEVNULL)
+    assert done.returncode == 3 and "key `account`" in done.stderr
+    assert count(calls) == 2
+
+
+@pytest.mark.parametrize("error", [f"{AWAY} (connect failure)", "QOSMaxSubmitJobPerUserLimit"])
+def test_sbatch_ends_with_who_called_it(error, sbatch, tmp_path):
+    calls = sbatch(*[error] * 9)
+    (tmp_path / "queue").write_text("1|\n")
+    command = [sys.executable, "-W", "ignore", "-B", "-c", QUICK, "--wrap", "job"]
+    caller = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     caller.stdout.close()
     assert caller.wait(60) != 0
-    assert (tmp_path / "calls").read_text() == "\n"
+    assert count(calls) == 1
 
 
 def test_no_sbatch_is_told(tmp_path):
