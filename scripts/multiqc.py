@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latere.job import run, run_script, start
 from markupsafe import Markup, escape
+
+from latere.job import run, run_script, start
 from latere.published import Published, read_published
 
 # Colours that differ to the colour-blind too (Okabe and Ito 2008), and on light and dark.

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from latere import formulas
-from latere.errors import StudyError, mend_missing
+from latere.errors import StudyError
 from latere.files import read_head, require_file
 from latere.formulas import is_formula
 from latere.urls import URL

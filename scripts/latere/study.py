@@ -20,7 +20,7 @@ from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.files import MISSING, fault_of, read_rows, read_table, require_file
 from latere.formulas import is_formula
-from latere.matrices import URL, find_files, inspect, split_rows
+from latere.matrices import find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
 from latere.urls import URL, conceal, find_fault
