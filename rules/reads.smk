@@ -12,8 +12,6 @@ rule prefetch:
         "<logs>/prefetch/{accession}.log",
     benchmark:
         "<benchmarks>/prefetch/{accession}.tsv"
-    wildcard_constraints:
-        accession=NAME,
     conda:
         "../envs/sra.yaml"
     resources:

@@ -90,8 +90,6 @@ rule tool_versions:
         "<logs>/tool_versions/{env}.log",
     benchmark:
         "<benchmarks>/tool_versions/{env}.tsv"
-    wildcard_constraints:
-        env=NAME,
     conda:
         "../envs/{env}.yaml"
     script:

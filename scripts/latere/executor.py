@@ -24,27 +24,35 @@ LOST = {
 MOST_LOSSES = 10
 # Other ends without success.
 FAILED = {"CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"}
-# Values of wildcards become parts of a shell command of the submit host. `/` is for `name` alone,
-# the path below `downloads/`.
+# Values of wildcards become parts of paths and of shell commands. `/` is for `name` alone, the path
+# below `downloads/`.
 SAFE = re.compile(r"[A-Za-z0-9._-]+")
 SAFE_NAME = re.compile(r"[A-Za-z0-9._/-]+")
+# What Snakemake's quotes around the name of an input file do not hold.
+UNQUOTABLE = re.compile(r"""['"\\\x00-\x1f\x7f]""")
 # Where profiles/slurm/bin/sbatch writes what the person at Snakemake should know.
 NOTICES, LAST_NOTICE = "LATERE_NOTICES", "\0"
 
 
 def find_unsafe(job: JobExecutorInterface) -> str | None:
-    """The first wildcard of a job, or of a group's jobs, whose value a shell may not see.
+    """What a shell could misread in the command of a job, or of a group of jobs.
 
     Returns
     -------
     str or None
-        `rule download, wildcard name`, or nothing if all values are safe.
+        Where, what and what to do; nothing if the command is safe.
     """
     for one in job.jobs if job.is_group() else [job]:
         for name, value in one.wildcards_dict.items():
             safe = SAFE_NAME if name == "name" else SAFE
             if not safe.fullmatch(str(value)) or ".." in str(value).split("/"):
-                return f"rule {one.rule.name}, wildcard {name}"
+                return (
+                    f"rule {one.rule.name}, wildcard {name}: value holds characters other than "
+                    "letters, digits and `._-`. Rename what the sheet or the configuration names."
+                )
+    for file in map(str, job.get_wait_for_files()):
+        if UNQUOTABLE.search(file):
+            return f"{file!r}: name holds a quote, a backslash or a control character. Rename it."
     return None
 
 
@@ -127,10 +135,11 @@ class Executor(plugin.Executor):
     # Submission
 
     def run_job(self, job: JobExecutorInterface) -> None:
-        """Submit a job whose wildcards a shell can not misread."""
-        if where := find_unsafe(job):
-            problem = "value holds characters other than letters, digits and `._-`. Not submitted."
-            self._report_job_error_threadsafe(SubmittedJobInfo(job), f"{where}: {problem}")
+        """Submit a job whose command a shell can not misread."""
+        if problem := find_unsafe(job):
+            self._report_job_error_threadsafe(
+                SubmittedJobInfo(job), f"{problem} The job is not submitted."
+            )
         else:
             super().run_job(job)
 

@@ -3,9 +3,30 @@ rule wait_for:
     output:
         "out/{what}.txt",
     resources:
-        mem_mb=lambda wildcards, attempt: 100 * attempt,
+        mem_mb=lambda wildcards, attempt: 300 * attempt,
         slurm_partition=lambda wildcards: "gpu" if wildcards.what == "cancel" else "cpu",
     shell:
         # To the place that the test opens; at most half a minute.
         "for i in $(seq 150); do test -e go/{wildcards.what} && break; sleep 0.2; done;"
         " echo {wildcards.what} >{output}"
+
+
+# Files that a sheet could name.
+rule copy:
+    input:
+        "in/a $(touch READ);`touch READ`.txt",
+    output:
+        "copied.tsv",
+    resources:
+        mem_mb=300,
+    shell:
+        "cp {input:q} {output}"
+
+
+rule copy_quoted:
+    input:
+        "in/it's $(touch READ).txt",
+    output:
+        "quoted.tsv",
+    shell:
+        "cp {input:q} {output}"

@@ -14,20 +14,25 @@ SUMS, TESTS = "cells/pseudobulk/subtype_A_vs_B.h5ad", "manual/tests/subtype_A_vs
 
 
 def test_a_node_that_dies_takes_no_result_with_it(executed, cluster, assert_same_tables):
+    """The only one of its partition, as a node with GPUs may be; it comes back."""
     executed.forget(EMBEDDING)
-    run = executed.start(*executed.targets(EMBEDDING))
+    words = [*executed.targets(EMBEDDING), "--retries", 0]
+    run = executed.start(*words, log_pca={"slurm_partition": "gpu"})
     script = executed.hold("log_pca")
     node = script.environ()["SLURMD_NODENAME"]
     cluster.kill_node(node)
     assert not script.is_running()
     try:
-        run.succeed()
+        wait_until(lambda: "NODE_FAIL" in set(executed.jobs(run)["State"]), "SLURM notices")
     finally:
         cluster.start_node(node)
-        wait_until(lambda: cluster.node_states()[node] == "IDLE", f"{node} is back")
-    jobs = executed.jobs(run, "NodeList")
+    run.succeed()
+    wait_until(lambda: cluster.node_states()[node] == "IDLE", f"{node} is idle")
+    jobs = executed.jobs(run, "NodeList", "ReqMem")
     assert list(jobs["State"]) == ["NODE_FAIL", "COMPLETED"]
-    assert jobs["NodeList"].iloc[0] == node != jobs["NodeList"].iloc[1]
+    assert list(jobs["NodeList"]) == [node, node]
+    # It did nothing wrong, and asks for no more.
+    assert jobs["ReqMem"].nunique() == 1
     # SLURM did not start it once more by itself: two jobs would write one file.
     assert cluster.sacct("JobID", duplicates=True)["JobID"].is_unique
     assert_same_tables(executed.results, EMBEDDING)

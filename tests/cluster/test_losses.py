@@ -84,12 +84,10 @@ def test_a_preempted_job_starts_again_with_the_same_request(project, cluster, ur
     release(project, *names)
     run.succeed()
     jobs = read(project, run)
-    print(jobs.to_string())
-    print(run.output)
     for name in ("requeue", "cancel"):
         assert list(jobs.loc[name, "State"]) == ["PREEMPTED", "COMPLETED"]
-        assert list(jobs.loc[name, "ReqMem"]) == ["100M", "100M"]
-    assert list(jobs.loc["scancel", "ReqMem"]) == ["100M", "200M"]
+        assert list(jobs.loc[name, "ReqMem"]) == ["300M", "300M"]
+    assert list(jobs.loc["scancel", "ReqMem"]) == ["300M", "600M"]
     # Not started by SLURM itself as well.
     assert cluster.sacct("JobID", duplicates=True)["JobID"].is_unique
 
@@ -155,11 +153,18 @@ def test_a_submission_without_an_answer_makes_one_job(project, sbatch):
     assert sbatch.read_text() == "\n" * 3
 
 
-def test_a_name_that_a_shell_could_misread_is_not_submitted(project, sbatch):
-    """A rule whose wildcard has no constraint."""
-    run = start(project, "$(touch${IFS}READ)").fail()
-    assert "rule wait_for, wildcard what" in run.output
-    assert not sbatch.exists()
+def test_no_shell_reads_names(project, sbatch):
+    """Neither on the submit host nor on the node; what cannot be quoted is not submitted."""
+    (project.folder / "in").mkdir()
+    (project.folder / "in/a $(touch READ);`touch READ`.txt").write_text("counts")
+    (project.folder / "in/it's $(touch READ).txt").touch()
+    # The wildcard of this rule has no constraint.
+    targets = ["out/$(touch READ).txt", "copied.tsv", "quoted.tsv"]
+    run = project.start("--snakefile", SMALL, "--retries", 0, *targets).fail()
+    assert "rule wait_for, wildcard what: " in run.output
+    assert "it's $(touch READ).txt" in run.output
+    assert (project.folder / "copied.tsv").read_text() == "counts"
+    assert sbatch.read_text() == "\n"
     assert not list(project.folder.rglob("READ"))
 
 

@@ -103,18 +103,26 @@ def test_a_job_has_ended_when_its_processes_have(executor, squeue, state):
 
 
 @pytest.mark.parametrize(
-    "wildcards, unsafe",
+    "wildcards, files, where",
     [
-        ({"run": "SRR1.a_b-2"}, None),
-        ({"name": "https/host/a.h5ad"}, None),
-        ({"run": "a/b"}, "rule download, wildcard run"),
-        ({"run": "a", "name": "http/h/$(id>X).h5ad"}, "rule download, wildcard name"),
-        ({"name": "a/../../b"}, "rule download, wildcard name"),
-        ({"name": "a\n"}, "rule download, wildcard name"),
-        ({"run": "ä"}, "rule download, wildcard run"),
+        ({"run": "SRR1.a_b-2"}, ["a b.fastq", "$(x)"], None),
+        ({"name": "https/host/a.h5ad"}, [], None),
+        ({"run": "a/b"}, [], "rule download, wildcard run"),
+        ({"run": "a", "name": "http/h/$(id>X).h5ad"}, [], "rule download, wildcard name"),
+        ({"name": "a/../../b"}, [], "rule download, wildcard name"),
+        ({"name": "a\n"}, [], "rule download, wildcard name"),
+        ({"run": "ä"}, [], "rule download, wildcard run"),
+        ({}, ["a", "it's"], "it's"),
+        ({}, ["'a'$(id)'b'"], "$(id)"),
+        ({}, ['a"b'], 'a"b'),
+        ({}, ["a\nb"], "a\\nb"),
+        ({}, ["a\\b"], "a\\\\b"),
     ],
 )
-def test_wildcards_that_a_shell_could_misread_are_found(wildcards, unsafe):
-    assert find_unsafe(Job(**wildcards)) == unsafe
-    group = SimpleNamespace(is_group=lambda: True, jobs=[Job(run="a"), Job(**wildcards)])
-    assert find_unsafe(group) == unsafe
+def test_what_a_shell_could_misread_is_found(wildcards, files, where):
+    job = Job(**wildcards)
+    group = SimpleNamespace(is_group=lambda: True, jobs=[Job(run="a"), job])
+    for one in (job, group):
+        one.get_wait_for_files = lambda: files
+        problem = find_unsafe(one)
+        assert problem is None if where is None else where in problem
