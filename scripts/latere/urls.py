@@ -130,14 +130,14 @@ def hide(text: str) -> str:
     """A text in which URLs show neither user, password nor values of a query."""
 
     def replace(match):
-        found = match[0]
-        if not URL.match(found):
-            return f"{found.partition('=')[0]}={HIDDEN}"
         # What follows a URL in a sentence is none of it.
-        url = found.rstrip(".,:;)]'`")
-        return conceal(USER.sub(f"://{HIDDEN}@", url)) + found[len(url) :]
+        found = match[0].rstrip(".,:;)]'`")
+        after = match[0][len(found) :]
+        if URL.match(found):
+            return conceal(found) + after
+        return f"{found.partition('=')[0]}={HIDDEN}{after}"
 
-    return IN_TEXT.sub(replace, text)
+    return IN_TEXT.sub(replace, USER.sub(f"://{HIDDEN}@", text))
 
 
 class SecretUrl(str):
@@ -165,20 +165,26 @@ def url_name(url: str) -> str:
     -------
     str
         Scheme, host and folders of the URL, its query as a hash, and the file. It matches `NAME`,
-        no two URLs have the same, and none leads out of its folder. A character that is not a
-        letter, a digit, ``.``, ``_`` or ``-`` is ``_x`` and its hexadecimal code.
+        no two URLs have the same, none leads out of its folder, and none is the folder of another.
+        A character that is not a letter, a digit, ``.``, ``_`` or ``-`` is ``_x`` and its
+        hexadecimal code.
     """
     url = conceal(url)
     place, _, rest = url.partition("?")
     scheme, _, place = place.partition("://")
-    host, *path = place.split("/")
-    *folders, file = [_component(part) for part in path or [""]]
+    *folders, file = place.split("/") if "/" in place else [place, ""]
+    # A folder never ends as a file does, so that one URL may go on where another ends.
+    folders = [
+        ENDING.sub(lambda end: end[0].replace(".", "_x2E"), _component(part) or "_empty")
+        for part in folders
+    ]
     if rest:
         folders.append(f"_{CONCEALED.fullmatch(url)[1]}")
+    file = _component(file)
+    if not ENDING.search(file):
         endings = filter(None, map(ENDING.search, rest.partition("#")[0].split("&")))
-        if not ENDING.search(file) and (ending := next(endings, None)):
-            file += ending[0]
-    folders.insert(0, _component(host))
+        ending = next(endings, None)
+        file = f"_file-{file}{ending[0] if ending else ''}"
     if len("/".join(folders)) > LONGEST_FOLDERS:
         folders = [folders[0], f"_long-{_digest('/'.join(folders))[:16]}"]
     return "/".join([scheme.lower(), *folders, file])
@@ -187,8 +193,6 @@ def url_name(url: str) -> str:
 def _component(part: str) -> str:
     """A part of a URL as the name of a file or folder; what begins with ``_`` and is no escape is
     of our own making."""
-    if not part:
-        return "_empty"
     name = ESCAPED.sub(lambda match: "".join(f"_x{b:02X}" for b in match[0].encode()), part)
     if len(name) <= LONGEST:
         return name
