@@ -15,6 +15,7 @@ from pathlib import Path
 from latere.errors import StudyError
 
 # Hidden folders beside the outputs: those that are being made, and the records of the finished.
+# The first stays when it is empty: another job may be about to write there.
 MAKING, RECORDS = ".making", ".records"
 # Greatest file whose content is compared too, in bytes; of a larger one (reads, an index) the size.
 # sha256 reads 1.5 GB/s with the instructions of today's processors.
@@ -58,9 +59,6 @@ def publish(paths: list[str]) -> None:
             _remove(path)
         made.replace(path)
         _write_record(path, record)
-    for folder in {place(Path(path)).parent for path in paths}:
-        with suppress(OSError):  # another job uses it
-            folder.rmdir()
 
 
 def verify(paths: list[str]) -> None:

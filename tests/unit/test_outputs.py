@@ -30,8 +30,16 @@ def made(tmp_path):
 def test_outputs_take_their_names_when_all_are_made(made, tmp_path):
     assert Path(made[0]).read_text().endswith("b\t0.2\n")
     assert (tmp_path / "model/inner/model.pt").stat().st_size == 1000
-    assert not (tmp_path / outputs.MAKING).exists()
+    assert not any((tmp_path / outputs.MAKING).iterdir())
     outputs.verify(made)
+
+
+def test_jobs_that_write_to_one_folder_leave_each_other_room(made, tmp_path):
+    outputs.stage([str(tmp_path / "other")])
+    outputs.stage(made[:1])
+    outputs.place(Path(made[0])).touch()
+    outputs.publish(made[:1])
+    outputs.place(tmp_path / "other").touch()
 
 
 def test_what_an_earlier_job_left_does_not_get_into_an_output(made, tmp_path):
@@ -192,6 +200,7 @@ def test_a_job_whose_snakemake_stays_writes_its_outputs(running):
     os.kill(child, signal.SIGKILL)
     assert (folder / "made/table.tsv").read_text() == "whole"
     assert sorted(path.name for path in (folder / "made").iterdir()) == [
+        outputs.MAKING,
         outputs.RECORDS,
         "folder",
         "table.tsv",
