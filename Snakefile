@@ -1,5 +1,6 @@
 # latere: what does deep learning find in single cells that a careful manual analysis does not?
 # The map: configuration, rules in the order data flows, the targets.
+import atexit
 import sys
 
 from snakemake.settings.types import DeploymentMethod
@@ -13,6 +14,7 @@ from latere import efficiency
 from latere.cache import forget_gone
 from latere.check import check_files
 from latere.code import recorded_params
+from latere.disk import report_full
 from latere.locks import hold_study
 from latere.records import keep_records_with
 from latere.slurm import end_earlier_jobs, host_name, show_hidden_logs
@@ -85,6 +87,7 @@ if workflow.is_main_process:
 onstart:
     # Kept by a name, as it is released when its file is closed.
     workflow.globals["study_lock"] = hold_study(Path(RESULTS), host_name())
+    atexit.register(report_full, [Path(RESULTS), Path(".snakemake")])
     keep_records_with(Path("results"), create=True)
     end_earlier_jobs(submits=not all(job.is_local for job in workflow.dag.needrun_jobs()))
 

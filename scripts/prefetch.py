@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Thread
 
 from latere.cache import exclusive, point
+from latere.disk import why_not_writable
 from latere.errors import StudyError
-from latere.job import JobError, run, run_script, start, why_not_writable
+from latere.job import JobError, run, run_script, start
 
 # Attempts in a row that bring no further byte, and seconds before the second; doubled each time.
 ATTEMPTS = 6

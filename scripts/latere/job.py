@@ -1,6 +1,5 @@
 """How a script of a rule starts and ends: its log, its threads, its outputs, its commands."""
 
-import errno
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from threading import Thread
 from traceback import format_exception
 
 from latere import outputs
+from latere.disk import why_not_writable
 from latere.errors import StudyError
 from latere.urls import hide
 
@@ -35,8 +35,6 @@ THREAD_VARIABLES = (
 # is killed.
 LOOK, PATIENCE = 0.5, 10
 SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
-# Errors of a disk without room: the last is a quota that is used up.
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class JobError(Exception):
@@ -201,26 +199,6 @@ def why_full() -> str:
     """Why a folder that the job writes to takes no more; empty if all of them do."""
     reasons = (why_not_writable(folder, name) for name, folder in WRITES_TO)
     return next(filter(None, reasons), "")
-
-
-def why_not_writable(folder: Path, name: str = "") -> str:
-    """Why a folder takes no further megabyte: full, over quota, read-only; empty if it does.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    name
-        What to call it in front of its path, with a comma.
-    """
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(2**20))
-            probe.flush()
-    except OSError as error:
-        full = "The disk is full. " if error.errno in FULL else ""
-        return f"{full}Nothing can be written to {name}{folder}: {error.strerror}."
-    return ""
 
 
 def run(command: list, **options) -> subprocess.CompletedProcess:

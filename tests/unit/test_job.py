@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from latere import job
+from latere import disk
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SCRIPT = """
 import sys
 from types import SimpleNamespace
-from latere import job
+from latere import disk, job
 
 job.start(SimpleNamespace(threads=1, log=[sys.argv[1]], rule="align"))
 {body}
@@ -107,12 +107,12 @@ def test_a_quota_that_is_used_up_is_a_full_disk(monkeypatch, tmp_path):
     def refuse(*_, **__):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    monkeypatch.setattr(job.tempfile, "TemporaryFile", refuse)
-    said = job.why_not_writable(tmp_path)
+    monkeypatch.setattr(disk.tempfile, "TemporaryFile", refuse)
+    said = disk.why_not_writable(tmp_path)
     assert said == f"The disk is full. Nothing can be written to {tmp_path}: Disk quota exceeded."
 
 
 def test_why_nothing_more_can_be_written_is_found_out(tmp_path):
-    assert job.why_not_writable(tmp_path) == ""
+    assert disk.why_not_writable(tmp_path) == ""
     # It takes no file from anybody, root or not.
-    assert job.why_not_writable(Path("/proc")).startswith("Nothing can be written to /proc: ")
+    assert disk.why_not_writable(Path("/proc")).startswith("Nothing can be written to /proc: ")

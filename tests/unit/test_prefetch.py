@@ -121,7 +121,7 @@ def test_a_full_disk_is_told_at_once(sra, path):
     if subprocess.run(small, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no small disk can be made here")
     try:
-        with pytest.raises(StudyError, match="downloaded: Nothing can be written to .*: No space"):
+        with pytest.raises(StudyError, match="downloaded: The disk is full. .*: No space"):
             fetch(path)
     finally:
         subprocess.run(["umount", path.parent], check=True)

@@ -19,15 +19,26 @@ def project(copy_project, tmp_path):
 
 
 @pytest.fixture
-def start(project):
+def small_disk(tmp_path):
+    """A disk of its own below the folder of the project, before it is copied there."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    yield
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+@pytest.fixture
+def start(project, tmp_path_factory):
     """Start Snakemake on the barcode list of a study, and end what is left of it."""
-    started = []
+    started, logs = [], tmp_path_factory.mktemp("logs")
 
     def call(study, *words):
         command = [sys.executable, "-m", "snakemake", *CORES, f"--config=study={study}"]
         command += [*words, "--", f"results/{study}/{LIST}"]
         env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        log = project / f"{len(started)}.out"
+        log = logs / f"{len(started)}.out"
         with log.open("w") as out:
             run = subprocess.Popen(command, cwd=project, env=env, stdout=out, stderr=out)
         started.append(run)
@@ -72,3 +83,15 @@ def test_a_study_runs_once_at_a_time(start, project):
     assert (project / "results/one" / LIST).read_bytes() == (
         project / "results/two" / LIST
     ).read_bytes()
+
+
+def test_a_full_disk_leaves_no_output_and_is_named_last(small_disk, start, project):
+    """Where Snakemake cannot write its records, it asks for write permissions at the end."""
+    run, log = start("one")
+    assert run.wait(120) == 1
+    assert not (project / "results/one" / LIST).exists()
+    said = log.read_text()
+    assert "extract_whitelist: OSError: [Errno 28] No space left on device" in said
+    assert said.splitlines()[-1].startswith(
+        "The disk is full. Nothing can be written to results/one"
+    )
