@@ -57,7 +57,7 @@ def find_unsafe(job: JobExecutorInterface) -> str | None:
 
 
 class Executor(plugin.Executor):
-    """The plugin's executor, which waits for ever for a job that was preempted or cancelled."""
+    """The plugin's executor. By itself it waits for ever for a preempted or cancelled job."""
 
     def __post_init__(self, *args, **kwargs) -> None:
         super().__post_init__(*args, **kwargs)

@@ -4,11 +4,16 @@ tests/cluster has the real ones."""
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
 from latere import slurm
+from latere.executor import NOTICES, Executor
 
 SBATCH = Path(__file__).resolve().parents[2] / "profiles/slurm/bin/sbatch"
 AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller"
@@ -194,14 +199,14 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize("error", PERMANENT)
-def test_a_permanent_error_is_told_at_once(error, sbatch, tmp_path):
+def test_a_permanent_error_is_shown_at_once(error, sbatch, tmp_path):
     calls = sbatch(error)
     done = submit("--wrap", "job", stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr.strip()) == (3, error)
     assert (count(calls), count(tmp_path / "looks")) == (1, 0)
 
 
-def test_a_limit_that_leaves_no_job_is_told(sbatch):
+def test_a_limit_that_allows_no_job_is_shown(sbatch):
     """As where the default account has none: nothing in the queue will ever end."""
     error = "sbatch: error: AssocMaxSubmitJobLimit"
     calls = sbatch(*[error] * 9)
@@ -219,6 +224,27 @@ def test_sbatch_ends_with_who_called_it(error, sbatch, tmp_path):
     caller.stdout.close()
     assert caller.wait(60) != 0
     assert count(calls) == 1
+
+
+def test_a_cancelled_run_ends_submissions_that_wait(sbatch, tmp_path, monkeypatch):
+    calls = sbatch(*[f"{AWAY} (connect failure)"] * 99)
+    monkeypatch.setenv(NOTICES, "")
+    lines = SimpleQueue()
+    executor = object.__new__(Executor)
+    executor.logger = SimpleNamespace(warning=lines.put)
+    executor.lock, executor.active_jobs = threading.Lock(), []
+    executor.cancel_jobs = executor.shutdown = lambda *jobs: None
+    executor._job_submission_executor = ThreadPoolExecutor()
+    executor._read_notices()
+    call = executor._job_submission_executor.submit(
+        submit, "--comment", "rule_x", "--wrap", "job", stdin=subprocess.DEVNULL
+    )
+    why = "the controller of SLURM does not answer"
+    assert lines.get(timeout=60) == f"rule_x waits to be submitted: {why}"
+    assert not call.done()
+    executor.cancel()
+    assert call.result(60).returncode == 1
+    assert count(calls) < 99
 
 
 def test_no_sbatch_is_told(tmp_path):
