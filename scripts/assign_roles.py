@@ -463,7 +463,7 @@ def main(snakemake):
     roles = assign_roles(files, list(params.asked), chemistries, snakemake.wildcards.run)
     for row in roles["evidence"]:
         log.info("%(chemistry)s: %(valid_barcodes).2f in %(read)s, %(verdict)s", row)
-    Path(snakemake.output[0]).write_text(json.dumps(roles, indent=2) + "\n")
+    Path(snakemake.output[0]).write_text(json.dumps(roles, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def main(snakemake):
     log = start(snakemake)
     run, params = snakemake.wildcards.run, snakemake.params
     adata = ad.read_h5ad(snakemake.input.counts)
-    kind = json.loads(Path(snakemake.input.facts).read_text())["barcodes"]["kind"]
+    kind = json.loads(Path(snakemake.input.facts).read_text(encoding="utf-8"))["barcodes"]["kind"]
     given = adata.obs["given"].to_numpy(bool) if "given" in adata.obs else None
     droplets, calling = call_cells(adata.X, given, kind, params.calling, params.seed)
     lower = params.calling["max_empty_counts"]
@@ -208,7 +208,7 @@ def main(snakemake):
     droplets.insert(0, "barcode", adata.obs_names.to_numpy())
     droplets.to_parquet(snakemake.output.droplets, index=False)
     told = {"run": run, "calling": calling, "ambient": ambient}
-    Path(snakemake.output.ambient).write_text(json.dumps(told, indent=2) + "\n")
+    Path(snakemake.output.ambient).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

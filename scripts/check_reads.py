@@ -208,10 +208,10 @@ def check_reads(roles: dict, threads: int) -> dict:
 
 def main(snakemake):
     log = start(snakemake)
-    roles = json.loads(Path(snakemake.input.roles).read_text())
+    roles = json.loads(Path(snakemake.input.roles).read_text(encoding="utf-8"))
     checked = check_reads(roles, snakemake.threads)
     log.info("%s", checked)
-    Path(snakemake.output[0]).write_text(json.dumps(checked, indent=2) + "\n")
+    Path(snakemake.output[0]).write_text(json.dumps(checked, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -699,7 +699,7 @@ def main(snakemake):
     runs = []
     files = zip(given.counts, given.facts, given.ambient, strict=True)
     for (run, sample), (path, *told) in zip(params.runs.items(), files, strict=True):
-        facts, droplets = (json.loads(Path(file).read_text()) for file in told)
+        facts, droplets = (json.loads(Path(file).read_text(encoding="utf-8")) for file in told)
         cells = by_run.get(run, selection[:0])
         runs.append(read_run(run, sample, path, facts, droplets["ambient"], cells, gene_sets))
     about = params.sides, params.genes, params.min_cells, params.remove_ambient

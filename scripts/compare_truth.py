@@ -523,7 +523,10 @@ def main(snakemake):
     by_run = compare_runs(
         {run: ad.read_h5ad(counts) for run, (counts, _) in of_run.items()},
         selection,
-        {run: json.loads(Path(about).read_text())["ambient"] for run, (_, about) in of_run.items()},
+        {
+            run: json.loads(Path(about).read_text(encoding="utf-8"))["ambient"]
+            for run, (_, about) in of_run.items()
+        },
         true_cells,
         ad.read_h5ad(files.true_counts),
         labels,

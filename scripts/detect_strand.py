@@ -123,8 +123,8 @@ def check_mapped(reads: int, mapped: int, where: str) -> None:
 def main(snakemake):
     start(snakemake)
     name = snakemake.wildcards.run
-    roles = json.loads(Path(snakemake.input.roles).read_text())
-    checked = json.loads(Path(snakemake.input.checked).read_text())
+    roles = json.loads(Path(snakemake.input.roles).read_text(encoding="utf-8"))
+    checked = json.loads(Path(snakemake.input.checked).read_text(encoding="utf-8"))
     where = f"run {name}, {roles['cdna'][0]}"
     with TemporaryDirectory(dir=snakemake.resources.tmpdir) as folder:
         # STAR runs there, and knows all files by names of ours.
@@ -149,7 +149,7 @@ def main(snakemake):
     evidence = {"run": name, "chemistry": chemistry, "strand": candidates[chemistry]}
     evidence |= {"reads": reads, "mapped": round(mapped / max(reads, 1), 4)}
     evidence |= strands | {"verdict": strand, "reason": reason}
-    Path(snakemake.output[0]).write_text(json.dumps(evidence, indent=2) + "\n")
+    Path(snakemake.output[0]).write_text(json.dumps(evidence, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

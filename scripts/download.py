@@ -330,7 +330,7 @@ def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) ->
         part = Path(folder, path.name)
         if checksums:
             retry(checksums, lambda: fetch(checksums, part), log, pause)
-            expected = published(part.read_text(errors="replace"), name)
+            expected = published(part.read_text(encoding="utf-8", errors="replace"), name)
             if expected is None:
                 problem = f"does not tell the checksum of {name}"
                 raise StudyError(checksums, problem, f"Check the release, or {OTHER_WAY}")

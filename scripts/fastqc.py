@@ -17,7 +17,7 @@ gzip -cdf "$@" | fastqc --outdir "$folder" "stdin:$name"
 
 def main(snakemake):
     start(snakemake)
-    lanes = json.loads(Path(snakemake.input.roles).read_text())
+    lanes = json.loads(Path(snakemake.input.roles).read_text(encoding="utf-8"))
     folder = Path(snakemake.output[0]).parent
 
     def look_at(role):

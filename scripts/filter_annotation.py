@@ -327,7 +327,7 @@ def main(snakemake):
     filters, y_genes = snakemake.params.filter_biotypes, snakemake.params.y_genes
     verdicts = {name: verdict(gene, lengths, filters, y_genes) for name, gene in genes.items()}
     counts = count_verdicts(genes, verdicts, gtf)
-    with open(snakemake.output.biotypes, "w", newline="") as handle:
+    with open(snakemake.output.biotypes, "w", encoding="utf-8", newline="") as handle:
         table = csv.writer(handle, delimiter="\t", lineterminator="\n")
         table.writerow(["biotype", "verdict", "genes"])
         table.writerows([*key, count] for key, count in counts.most_common())
@@ -343,7 +343,7 @@ def main(snakemake):
         "genome_sha256": genome,
         "annotation_sha256": write_genes(gtf, kept, snakemake.output.gtf),
     }
-    Path(snakemake.output.about).write_text(json.dumps(about, indent=2) + "\n")
+    Path(snakemake.output.about).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -722,7 +722,9 @@ def main(snakemake):
     counts, facts = load_counts(files, snakemake.params.layout, where, snakemake.threads)
     tell(facts, where, log)
     write_counts(snakemake.output.counts, counts)
-    Path(snakemake.output.facts).write_text(json.dumps({"run": run} | facts, indent=2) + "\n")
+    Path(snakemake.output.facts).write_text(
+        json.dumps({"run": run} | facts, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -495,7 +495,7 @@ def main(snakemake):
     files, params = snakemake.input, snakemake.params
     read = {}
     for kind in ("metrics", "roles", "checked", "strand"):
-        tables = [json.loads(Path(file).read_text()) for file in files[kind]]
+        tables = [json.loads(Path(file).read_text(encoding="utf-8")) for file in files[kind]]
         read[kind] = {each["run"]: each for each in tables}
     metrics = {name: read["metrics"][name] for name in params.runs}
     samples = {name: told["sample"] for name, told in metrics.items()}
@@ -513,7 +513,7 @@ def main(snakemake):
     page = Path(snakemake.output[0])
     with TemporaryDirectory() as made:
         for each in filter(lambda each: each["data"], contents):
-            Path(made, f"{each['id']}_mqc.json").write_text(json.dumps(each))
+            Path(made, f"{each['id']}_mqc.json").write_text(json.dumps(each), encoding="utf-8")
         logs = [
             Path(folder, f"{name}.Log.final.out")
             for name, folder in zip(samples, files.starsolo, strict=True)

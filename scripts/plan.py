@@ -43,7 +43,7 @@ def dry_run(config: dict, snakefile: Path, options: list[str]) -> pd.DataFrame:
     JobError
         The dry run failed; its last words are in the message.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         # Keys in another order are other parameters to Snakemake.
         yaml.safe_dump(config, file, sort_keys=False)
         file.flush()
@@ -268,5 +268,5 @@ def tell(
     table = sum_stages(jobs, costs, left, stages, unpacked)
     notes = describe_columns(study) + explain(jobs, costs, sizes, unpacked)
     text = f"\n{study.name}\n\n{show(table)}\n\n{notes}\n"
-    log.write_text(text)
+    log.write_text(text, encoding="utf-8")
     print(text, flush=True)

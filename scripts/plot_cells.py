@@ -571,7 +571,7 @@ def draw(files, runs: dict[str, str]):
     name : str
     figure : matplotlib.figure.Figure
     """
-    told = [json.loads(Path(path).read_text()) for path in files.ambient]
+    told = [json.loads(Path(path).read_text(encoding="utf-8")) for path in files.ambient]
     curves = {}
     for run, path in zip(runs, files.droplets, strict=True):
         droplets = pd.read_parquet(path, columns=["n_counts", "called"])
@@ -585,7 +585,7 @@ def draw(files, runs: dict[str, str]):
     scores = {
         run: selection.loc[selection["run"] == run, "doublet_score"].to_numpy() for run in runs
     }
-    facts = [json.loads(Path(path).read_text()) for path in files.doublets]
+    facts = [json.loads(Path(path).read_text(encoding="utf-8")) for path in files.doublets]
     yield "doublets", plot_doublets(scores, {about["run"]: about for about in facts})
     yield "waterfall", plot_waterfall(read_tsv(files.qc))
 

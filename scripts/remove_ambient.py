@@ -111,7 +111,7 @@ def main(snakemake):
     import anndata as ad
 
     log = start(snakemake)
-    told = json.loads(Path(snakemake.input.ambient).read_text())
+    told = json.loads(Path(snakemake.input.ambient).read_text(encoding="utf-8"))
     droplets = pd.read_parquet(snakemake.input.droplets)
     called = droplets["called"].to_numpy()
     adata = ad.read_h5ad(snakemake.input.counts)

@@ -214,7 +214,7 @@ def round_number(value) -> float | None:
 
 def read_metrics(path) -> dict:
     """Figures of the reads of a run, as `run_metrics` tells them, counted over exons."""
-    metrics = json.loads(Path(path).read_text())
+    metrics = json.loads(Path(path).read_text(encoding="utf-8"))
     metrics |= metrics["counts"]["Gene"]
     return {name: metrics[name] for name in ("run", *READ_FIGURES)}
 
@@ -330,7 +330,7 @@ def count_phases(selection: pd.DataFrame, samples) -> list[dict]:
 def collect_cells(files) -> dict:
     """What the page says of how cells were called, checked and chosen."""
     told = [
-        describe_call(*(json.loads(Path(path).read_text()) for path in paths))
+        describe_call(*(json.loads(Path(path).read_text(encoding="utf-8")) for path in paths))
         for paths in zip(files.facts, files.ambient, files.doublets, strict=True)
     ]
     qc = read_tsv(files.qc)
@@ -338,7 +338,9 @@ def collect_cells(files) -> dict:
     limits, limit_columns = describe_limits(limit_table)
     figures = [Path(path) for path in files.figures]
     selection = pd.read_parquet(files.selection, columns=["sample", "phase", "kept"])
-    methods = [json.loads(Path(path).read_text())["method"] for path in files.doublets]
+    methods = [
+        json.loads(Path(path).read_text(encoding="utf-8"))["method"] for path in files.doublets
+    ]
     return {
         "checks": read_checks(files.checks),
         "figures": {path.stem: embed(path) for path in figures if path.suffix == ".svg"},
@@ -374,7 +376,7 @@ def read_versions(paths: list) -> list[dict]:
 
     found = set()
     for path in paths:
-        for name, value in yaml.safe_load(Path(path).read_text()).items():
+        for name, value in yaml.safe_load(Path(path).read_text(encoding="utf-8")).items():
             tools = value if isinstance(value, dict) else {name: value}
             found |= {(tool, str(version)) for tool, version in tools.items()}
     return [
@@ -594,7 +596,7 @@ def collect_study(files, params) -> dict:
 
 def collect_results(files, params) -> dict:
     """What the page says of tests, comparison, truth and training."""
-    training = json.loads(Path(files.training).read_text())
+    training = json.loads(Path(files.training).read_text(encoding="utf-8"))
     history = training["history"]
     genes = zip(params.config["contrasts"], files.genes, strict=True)
     return {

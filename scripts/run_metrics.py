@@ -30,7 +30,7 @@ def to_number(text: str) -> float | None:
 
 def read_summary(path: Path) -> dict[str, float | None]:
     """Figures of a STARsolo ``Summary.csv``, by the names that they have there."""
-    with open(path, newline="") as handle:
+    with open(path, encoding="utf-8", newline="") as handle:
         return {name: to_number(value) for name, value in csv.reader(handle)}
 
 
@@ -153,7 +153,9 @@ def run_metrics(folder: Path, run: str) -> dict:
     metrics = {"run": run, "reads": total} | shares | figures_of_reads(summaries["Gene"])
     counts = {name: figures_of_counts(summaries[name], name, total) for name in FEATURES}
     gene = solo / "Gene"
-    umis = [int(line) for line in (gene / "UMIperCellSorted.txt").read_text().split()]
+    umis = [
+        int(line) for line in (gene / "UMIperCellSorted.txt").read_text(encoding="utf-8").split()
+    ]
     # Without a single counted molecule STAR writes no folder of called cells.
     matrix = gene / "filtered/matrix.mtx.gz"
     called = umis_of_cells(matrix) if matrix.is_file() else []
@@ -164,10 +166,10 @@ def main(snakemake):
     start(snakemake)
     name = snakemake.wildcards.run
     metrics = run_metrics(Path(snakemake.input.starsolo), name)
-    evidence = json.loads(Path(snakemake.input.strand).read_text())
+    evidence = json.loads(Path(snakemake.input.strand).read_text(encoding="utf-8"))
     about = {key: evidence[key] for key in ("run", "chemistry", "strand")}
     metrics = about | {"sample": snakemake.params.sample} | metrics
-    Path(snakemake.output[0]).write_text(json.dumps(metrics, indent=2) + "\n")
+    Path(snakemake.output[0]).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

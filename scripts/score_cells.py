@@ -393,7 +393,7 @@ def main(snakemake):
     table.insert(1, "run", run)
     table.insert(2, "barcode", barcodes)
     table.to_parquet(output.scores, index=False)
-    with open(output.doublets, "w") as handle:
+    with open(output.doublets, "w", encoding="utf-8") as handle:
         json.dump({"run": run} | facts, handle, indent=1)
 
 

@@ -446,7 +446,7 @@ def write_gtf(exons: pd.DataFrame, genes: pd.DataFrame, path: str) -> None:
     genes
         gene_id, gene_name, in the order that `exons` counts them.
     """
-    with open(path, "w") as handle:
+    with open(path, "w", encoding="utf-8") as handle:
         for number, gene in exons.groupby("gene", sort=False):
             identity = genes.iloc[number]
             transcript = identity["gene_id"].replace("SIMG", "SIMT")

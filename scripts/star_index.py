@@ -77,7 +77,7 @@ def build(fasta, gtf, parameters: dict, folder: Path, threads: int, memory: int)
 
 def main(snakemake):
     log = start(snakemake)
-    about = json.loads(Path(snakemake.input.about).read_text())
+    about = json.loads(Path(snakemake.input.about).read_text(encoding="utf-8"))
     parameters = index_parameters(about["bases"], about["contigs"])
     version = run(["STAR", "--version"], stdout=subprocess.PIPE, text=True)
     key = index_key(about, parameters, version.stdout.strip())

@@ -84,9 +84,9 @@ def pack(folder: Path, threads: int) -> None:
 def main(snakemake):
     start(snakemake)
     name, folder = snakemake.wildcards.run, Path(snakemake.output[0])
-    roles = json.loads(Path(snakemake.input.roles).read_text())
-    checked = json.loads(Path(snakemake.input.checked).read_text())
-    chosen = json.loads(Path(snakemake.input.strand).read_text())["chemistry"]
+    roles = json.loads(Path(snakemake.input.roles).read_text(encoding="utf-8"))
+    checked = json.loads(Path(snakemake.input.checked).read_text(encoding="utf-8"))
+    chosen = json.loads(Path(snakemake.input.strand).read_text(encoding="utf-8"))["chemistry"]
     chemistry = Chemistry(**roles["candidates"][chosen])
     lists = {Path(file).stem: file for file in snakemake.input.whitelists}
     folder.mkdir(parents=True)

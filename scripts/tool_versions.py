@@ -54,7 +54,7 @@ def main(snakemake):
     for name, tool in TOOLS[env].items():
         lines.append(f'  {name}: "{tool_version(tool)}"')
     log.info("%s", "\n".join(lines))
-    Path(snakemake.output[0]).write_text("\n".join(lines) + "\n")
+    Path(snakemake.output[0]).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def main(snakemake):
     model.save(snakemake.output.model, overwrite=True, save_anndata=False)
     latent = model.get_latent_representation()
     embedding_table(cells.obs_names, latent).to_parquet(snakemake.output.embedding, index=False)
-    with open(snakemake.output.training, "w") as handle:
+    with open(snakemake.output.training, "w", encoding="utf-8") as handle:
         json.dump(training, handle, indent=1)
 
 

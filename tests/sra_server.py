@@ -52,7 +52,9 @@ class SraServer:
     def write_settings(self, path: Path) -> Path:
         """Settings of sra-tools that send them here: $NCBI_SETTINGS."""
         resolver = f'/repository/remote/main/SDL.2/resolver-cgi = "{self.url}/retrieve"'
-        path.write_text(f'/LIBS/GUID = "00000000-0000-0000-0000-000000000000"\n{resolver}\n')
+        path.write_text(
+            f'/LIBS/GUID = "00000000-0000-0000-0000-000000000000"\n{resolver}\n', encoding="utf-8"
+        )
         return path
 
     def resolve(self, accession: str) -> dict:

@@ -100,7 +100,7 @@ def recorded_params(rule, root: Path, conda: bool) -> dict:
 @cache
 def describe_environment(path: Path) -> str:
     """What a conda environment is made of, wherever it is installed."""
-    return f"environment {digest(yaml.safe_load(path.read_text()))}"
+    return f"environment {digest(yaml.safe_load(path.read_text(encoding='utf-8')))}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class _Reach:
             path = next((path for path in files if path.is_file()), None)
             package = name if path == files[1] else name.rpartition(".")[0]
             # A folder without __init__.py is a package too, with nothing in it.
-            source = path.read_text() if path else "" if base.is_dir() else None
+            source = path.read_text(encoding="utf-8") if path else "" if base.is_dir() else None
             self.modules[name] = None if source is None else parse(source, package, str(path))
         return self.modules[name]
 
@@ -383,9 +383,11 @@ def dump(node) -> str:
 
 def r_parts(script: Path) -> list[str]:
     """Tokens of an R script; of all R files of ours, where it sources any."""
-    tokens = r_tokens(script.read_text())
+    tokens = r_tokens(script.read_text(encoding="utf-8"))
     files = sorted(script.parent.rglob("*.[rR]")) if "source" in tokens else [script]
-    return [f"{path.name}:" + "\1".join(r_tokens(path.read_text())) for path in files]
+    return [
+        f"{path.name}:" + "\1".join(r_tokens(path.read_text(encoding="utf-8"))) for path in files
+    ]
 
 
 def r_tokens(source: str) -> list[str]:

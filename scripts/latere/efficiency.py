@@ -454,7 +454,7 @@ def ask_sacct(ids: Iterable[str]) -> str:
 def with_gpu(rows: Iterable[Row], results: Path) -> list[Row]:
     """The table, in which the training tells whether it used its GPU if SLURM does not."""
     told = results / "deep/training.json"
-    device = json.loads(told.read_text())["device"] if told.is_file() else None
+    device = json.loads(told.read_text(encoding="utf-8"))["device"] if told.is_file() else None
     return [
         Row(**{**asdict(row), "gpus_used": float(device != "cpu")})
         if row.rule == "train_scvi" and device and row.gpus_asked and row.gpus_used is None
@@ -477,7 +477,7 @@ def tell(logs: Iterable[str], results: str) -> None:
     """
     from snakemake.logging import logger
 
-    text = "\n".join(Path(log).read_text(errors="replace") for log in logs)
+    text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     submissions = read_submissions(text)
     if not submissions:
         return

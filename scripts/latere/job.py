@@ -137,7 +137,7 @@ def _chain() -> list[int]:
 
 def _status(process: int) -> tuple[str, int]:
     """Name and parent of a process."""
-    text = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     name, _, rest = text.partition("(")[2].rpartition(")")
     return name, int(rest.split()[1])
 
@@ -145,7 +145,7 @@ def _status(process: int) -> tuple[str, int]:
 def _descendants(process: int) -> Iterator[int]:
     """Processes that a process has started, and that these have."""
     for children in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
+        for child in map(int, children.read_text(encoding="utf-8").split()):
             yield child
             yield from _descendants(child)
 

@@ -145,5 +145,7 @@ def joining_command(reads: dict, chemistry: Chemistry, folder: Path) -> list[str
         for barcode, umi in zip(reads["barcode"], reads["umi"], strict=True)
     ]
     script = Path(folder, "join.sh")
-    script.write_text("\n".join(['case "$1" in', *lanes, '*) gzip -cdf "$1";;', "esac", ""]))
+    script.write_text(
+        "\n".join(['case "$1" in', *lanes, '*) gzip -cdf "$1";;', "esac", ""]), encoding="utf-8"
+    )
     return ["bash", script.name]

@@ -15,7 +15,7 @@ WAYS = "Give `release`, a name of config/references.tsv, or both `fasta` and `gt
 
 def read_releases(path: Path) -> dict[str, dict[str, str]]:
     """Rows of the table of named releases, by name."""
-    with open(path, newline="") as handle:
+    with open(path, encoding="utf-8", newline="") as handle:
         rows = csv.DictReader(handle, delimiter="\t")
         return {row.pop("release"): row for row in rows}
 

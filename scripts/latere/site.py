@@ -139,7 +139,7 @@ def _minutes(limits: Mapping, where: str = "") -> float:
 
 def _check_rules(names: Iterable[str], where: str) -> None:
     """Refuse a name that no rule has: Snakemake would pass over it without a word."""
-    texts = [path.read_text() for path in (ROOT / "rules").glob("*.smk")]
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")]
     rules = [rule for text in texts for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)]
     for name in names:
         if name not in rules:
@@ -268,7 +268,9 @@ def find_conda(environ: MutableMapping[str, str] = os.environ) -> str | None:
     if not shutil.which("conda", path=path):
         return None
     environ["PATH"] = path
-    cuda = re.search(r"cuda-version =([0-9.]+)", (ROOT / "envs/scvi.yaml").read_text())[1]
+    cuda = re.search(
+        r"cuda-version =([0-9.]+)", (ROOT / "envs/scvi.yaml").read_text(encoding="utf-8")
+    )[1]
     environ.setdefault("CONDA_OVERRIDE_CUDA", cuda)
     return "conda"
 
@@ -477,7 +479,7 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="write over a file of your own")
     force = parser.parse_args().force
     file = Path(SITE)
-    own = file.exists() and file.read_text() != render_site(AS_CLONED)
+    own = file.exists() and file.read_text(encoding="utf-8") != render_site(AS_CLONED)
     try:
         site, notes = ask_cluster()
         if own and not force:
@@ -485,7 +487,7 @@ def main() -> None:
             raise StudyError(SITE, "is your own already", "To write over it: make site FORCE=1")
     except StudyError as error:
         sys.exit(str(error))
-    file.write_text(render_site(site, notes))
+    file.write_text(render_site(site, notes), encoding="utf-8")
     print(f"{SITE} is written; read it before the first run.")
 
 

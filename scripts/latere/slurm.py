@@ -116,7 +116,9 @@ def show_hidden_logs(logs: list[str]) -> None:
     logs
         Snakemake's own of this run.
     """
-    text = "".join(Path(log).read_text(errors="replace") for log in logs)
+    text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     for name in dict.fromkeys(FAILED_LOG.findall(text)):
         if f"Logfile {name}:" not in text and Path(name).is_file():
-            logger.error(f"Logfile {name}:\n{Path(name).read_text(errors='replace')}")
+            logger.error(
+                f"Logfile {name}:\n{Path(name).read_text(encoding='utf-8', errors='replace')}"
+            )

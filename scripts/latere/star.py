@@ -112,7 +112,9 @@ def check_all_read(found: int, expected: int, where: str) -> None:
 
 def read_log(path: Path) -> dict[str, int]:
     """Numbers of reads in a ``Log.final.out``, each read in one class below ``reads``."""
-    pairs = [line.split("|\t") for line in path.read_text().splitlines() if "|\t" in line]
+    pairs = [
+        line.split("|\t") for line in path.read_text(encoding="utf-8").splitlines() if "|\t" in line
+    ]
     found = {name.strip(): value for name, value in pairs}
     return {name: int(found[line]) for name, line in COUNTS.items()}
 
@@ -129,7 +131,7 @@ def read_strands(path: Path) -> dict[str, int]:
     dict
         Reads that map to one place, by `sense` and `antisense`, as the cDNA read lies.
     """
-    with open(path) as lines:
+    with open(path, encoding="utf-8") as lines:
         without = next(line for line in lines if line.startswith("N_noFeature")).split()[1:]
     either, sense, antisense = map(int, without)
     return {"sense": antisense - either, "antisense": sense - either}
@@ -137,7 +139,7 @@ def read_strands(path: Path) -> dict[str, int]:
 
 def read_gene_strands(path: Path) -> list[tuple[int, int]]:
     """Sense and antisense reads of each gene, in a ``ReadsPerGene.out.tab``."""
-    with open(path) as lines:
+    with open(path, encoding="utf-8") as lines:
         rows = [line.split() for line in lines if not line.startswith("N_")]
     return [(int(sense), int(antisense)) for _, _, sense, antisense in rows]
 
@@ -151,7 +153,7 @@ def read_call(path: Path) -> dict:
         STAR's `version`; the `parameters` that were given, by name, without those that name a
         file of one job (`LINKED`).
     """
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     version = next(line for line in lines if line.startswith("STAR version=")).partition("=")[2]
     first = next(at for at, line in enumerate(lines) if "Final user re-defined parameters" in line)
     given = [line.split() for line in takewhile(lambda line: line.strip(), lines[first + 1 :])]

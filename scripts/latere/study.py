@@ -215,7 +215,7 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
 
 def load_schema(path: Path) -> dict:
     """A JSON schema written as YAML."""
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def check_config(config: Mapping, source: str, schema: dict) -> dict:

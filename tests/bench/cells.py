@@ -71,7 +71,7 @@ def simulate(folder: Path, number: int, raw: bool) -> None:
     genes = name_genes().assign(type="Gene Expression")
     genes.to_csv(f"{prefix}features.tsv", sep="\t", header=False, index=False)
     words = ["".join("ACGT"[at // 4**n % 4] for n in range(16)) for at in range(counts.shape[0])]
-    Path(f"{prefix}barcodes.tsv").write_text("\n".join(words) + "\n")
+    Path(f"{prefix}barcodes.tsv").write_text("\n".join(words) + "\n", encoding="utf-8")
     subprocess.run(["gzip", "-1", *folder.glob(f"run_{number}.*.[mt][ts][xv]")], check=True)
 
 

@@ -13,7 +13,7 @@ KIT = {"10x 3' v2": "10xv2"}
 
 @pytest.fixture
 def facts(real):
-    with open(real / "caron2020/caron2020_samples.tsv", newline="") as file:
+    with open(real / "caron2020/caron2020_samples.tsv", encoding="utf-8", newline="") as file:
         return {row["run"]: row for row in csv.DictReader(file, delimiter="\t")}
 
 

@@ -85,7 +85,11 @@ def test_other_genes_are_another_index(first, make, project, local):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "STAR --runMode genomeGenerate" in index_log(results)
     genes = (results / "reference/star_index/geneInfo.tab").read_text().splitlines()
-    kept = [line for line in Path(local["gtf"]).read_text().splitlines() if "\tgene\t" in line]
+    kept = [
+        line
+        for line in Path(local["gtf"]).read_text(encoding="utf-8").splitlines()
+        if "\tgene\t" in line
+    ]
     kept = [line for line in kept if 'gene_biotype "protein_coding"' in line or '"lncRNA"' in line]
     about = json.loads((results / "reference/reference.json").read_text())
     assert int(genes[0]) == len(genes) - 1 == about["genes"] == len(kept) < 691
@@ -124,7 +128,7 @@ def publisher(local, project, tmp_path_factory):
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        with open(project / "config/references.tsv", "a") as table:
+        with open(project / "config/references.tsv", "a", encoding="utf-8") as table:
             for name in listings:
                 row = [name, "", "", f"{url}/fasta.gz", f"{url}/gtf.gz", name, "", ""]
                 table.write("\t".join(row) + "\n")
@@ -175,7 +179,12 @@ def test_a_damaged_download_is_refused(publisher, make, project):
 
 def test_an_annotation_of_another_genome_is_refused(make, local, tmp_path):
     gtf = tmp_path / "genes.gtf"
-    gtf.write_text(Path(local["gtf"]).read_text().replace("ENST", "chrENST").replace('"chr', '"'))
+    gtf.write_text(
+        Path(local["gtf"])
+        .read_text(encoding="utf-8")
+        .replace("ENST", "chrENST")
+        .replace('"chr', '"')
+    )
     results, done = make("unlike", local | {"gtf": str(gtf)}, "reference/star_index")
     log = (results / "logs/filter_annotation/filter_annotation.log").read_text()
     told = "691 of its 691 exons lie on contigs (chrENST00000442448, "

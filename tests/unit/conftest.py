@@ -121,7 +121,7 @@ def hostile(tmp_path, monkeypatch) -> SimpleNamespace:
         size = 4 * -(-len(lines) // 4 // len(forms))
         names = [form.format(f"{role}.fastq") for form in forms]
         for at, name in enumerate(names):
-            Path(name).write_text("".join(lines[at * size : (at + 1) * size]))
+            Path(name).write_text("".join(lines[at * size : (at + 1) * size]), encoding="utf-8")
         return names
 
     folder = tmp_path / "$(touch $MARK) `touch $MARK`; touch $MARK"

@@ -336,5 +336,7 @@ def test_spot_names_may_end_in_the_number_of_the_mate(reads, write, table):
     files = [[write(f"{role}.fastq", reads[role])] for role in ("barcode", "cdna")]
     for at, (file,) in enumerate(files, 1):
         path = Path(file)
-        path.write_text(path.read_text().replace("@L1:0 x", f"@L1:0/{at} x"))
+        path.write_text(
+            path.read_text(encoding="utf-8").replace("@L1:0 x", f"@L1:0/{at} x"), encoding="utf-8"
+        )
     assert assign_roles(files, ["v2"], table, "x")["barcode"] == files[0]

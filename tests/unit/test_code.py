@@ -1,7 +1,10 @@
 """Fingerprints of code: equal for an equal meaning, other where anything reached has changed."""
 
 import ast
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -284,3 +287,22 @@ def test_parameters(scripts):
         (scripts.parent / f"envs/{name}.yaml").write_text(text)
     told = {name: params(conda=True)["environment"]({"env": name}) for name in envs}
     assert told["x"] == told["same"] != told["other"]
+
+
+def test_the_locale_does_not_change_a_fingerprint(tmp_path):
+    """Files are UTF-8 wherever they are read."""
+    script = tmp_path / "step.py"
+    script.write_text("UNIT = 'µm'\nprint(UNIT)\n", encoding="utf-8")
+    ask = (
+        "import sys, latere.code, pathlib as p; print(latere.code.fingerprint(p.Path(sys.argv[1])))"
+    )
+    # No UTF-8 mode, in which Python would not look at the locale.
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask, script],
+        env=os.environ | locale,
+        cwd=Path(__file__).resolve().parents[2] / "scripts",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == fingerprint(script), done.stderr

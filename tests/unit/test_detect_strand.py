@@ -136,7 +136,7 @@ def test_real_reads(detect, real, real_index, tmp_path, monkeypatch):
     assert found["sense_genes"] > 4 * found["antisense_genes"]
     swap = str.maketrans("ACGT", "TGCA")
     antisense = tmp_path / "antisense.fastq"
-    with gzip.open(sense, "rt") as source, open(antisense, "w") as target:
+    with gzip.open(sense, "rt") as source, open(antisense, "w", encoding="utf-8") as target:
         for at, line in enumerate(islice(source, 4 * 40_000)):
             read = line.rstrip("\n")
             read = (

@@ -481,7 +481,7 @@ def test_no_cell_called_and_no_molecule(write_10x, tmp_path, job):
     counts, facts = job(tmp_path / "solo")
     assert counts.shape == (0, 4)
     assert facts["barcodes"]["kind"] == "raw" and facts["barcodes"]["number"] == 3
-    assert Path(tmp_path / "out.json").read_text().endswith("\n")
+    assert Path(tmp_path / "out.json").read_text(encoding="utf-8").endswith("\n")
 
 
 @pytest.mark.parametrize("raw", ["folder", "h5"])

@@ -28,7 +28,7 @@ def made(tmp_path):
 
 
 def test_outputs_take_their_names_when_all_are_made(made, tmp_path):
-    assert Path(made[0]).read_text().endswith("b\t0.2\n")
+    assert Path(made[0]).read_text(encoding="utf-8").endswith("b\t0.2\n")
     assert (tmp_path / "model/inner/model.pt").stat().st_size == 1000
     assert not any((tmp_path / outputs.MAKING).iterdir())
     outputs.verify(made)
@@ -172,7 +172,7 @@ def wait_until(is_so, seconds=60):
 
 def is_running(process: int) -> bool:
     try:
-        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
         return False
 

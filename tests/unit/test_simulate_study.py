@@ -303,7 +303,7 @@ def test_archive_gives_the_reads_back(tmp_path):
     )
     for number, path in enumerate(paths, start=1):
         dumped = (tmp_path / f"run_1_{number}.fastq").read_text().splitlines()
-        packed = Path(path).read_text().splitlines()
+        packed = Path(path).read_text(encoding="utf-8").splitlines()
         assert dumped[1::4] == packed[1::4]
         assert dumped[3::4] == packed[3::4]
 

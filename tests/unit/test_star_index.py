@@ -48,9 +48,9 @@ def test_an_index_in_a_folder_of_any_name(hostile, tmp_path):
     folder.mkdir()
     draw = random.Random(1)
     sequence = "".join(draw.choices("ACGT", k=5000))
-    Path("genome.fa").write_text(f">1\n{sequence}\n")
+    Path("genome.fa").write_text(f">1\n{sequence}\n", encoding="utf-8")
     about = 'gene_id "g"; transcript_id "t";'
-    Path("genes.gtf").write_text(f"1\tx\texon\t101\t900\t.\t+\t.\t{about}\n")
+    Path("genes.gtf").write_text(f"1\tx\texon\t101\t900\t.\t+\t.\t{about}\n", encoding="utf-8")
     build("genome.fa", "genes.gtf", {"--genomeSAindexNbases": 5}, folder, 1, 2_000_000_000)
     assert (folder / "SA").stat().st_size > 5000
     # Nothing in it names a place of this machine.

@@ -86,7 +86,7 @@ def test_four_at_once_and_never_twice(project, sra, words, call, begin):
         assert (project / f"results/one/sra/{accession}.sra").resolve() == shared
 
     # Other code, another study, another choice of what is kept: the archives are used as they are.
-    with open(project / "scripts/prefetch.py", "a") as script:
+    with open(project / "scripts/prefetch.py", "a", encoding="utf-8") as script:
         script.write("\nprint('edited')\n")
     assert "Nothing to be done" in call("-n", *words("one", *links))
     call(*words("two", links[1], keep_archives=False))

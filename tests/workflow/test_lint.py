@@ -76,7 +76,7 @@ def test_schema_is_valid_described_and_closed(path):
 @pytest.mark.parametrize("path", CONFIGS)
 def test_study_follows_the_schemas(path):
     config = read(path)
-    with open(ROOT / config["samples"], newline="") as file:
+    with open(ROOT / config["samples"], encoding="utf-8", newline="") as file:
         rows = [
             {key: value for key, value in row.items() if value}
             for row in csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t")

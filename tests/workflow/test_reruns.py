@@ -122,7 +122,7 @@ def edit(project, file, old, new):
 
 
 def append(project, file, text):
-    with open(project / file, "a") as handle:
+    with open(project / file, "a", encoding="utf-8") as handle:
         handle.write(text)
 
 

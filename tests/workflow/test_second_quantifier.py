@@ -40,7 +40,8 @@ def counts(demo, truth, kb):
     ours = read_called(demo, RUN)
     table = kb / "counts_unfiltered/cells_x_genes"
     barcodes, genes = (
-        pd.Index(Path(f"{table}.{axis}.txt").read_text().split()) for axis in ("barcodes", "genes")
+        pd.Index(Path(f"{table}.{axis}.txt").read_text(encoding="utf-8").split())
+        for axis in ("barcodes", "genes")
     )
     matrix = mmread(f"{table}.mtx").tocsr()
     theirs = matrix[barcodes.get_indexer(ours.obs_names)][:, genes.get_indexer(ours.var_names)]

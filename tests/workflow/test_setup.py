@@ -115,7 +115,7 @@ def test_what_only_the_tests_use_comes_with_make_test(machine):
     assert "chromium" not in machine.called()
     machine.calls.unlink()
     machine.make("test")
-    is_debian = "ID=debian" in Path("/etc/os-release").read_text().splitlines()
+    is_debian = "ID=debian" in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
     assert ("chromium" in machine.called()) == is_debian
 
 
