@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from latere import matrices
 from latere.errors import StudyError
 from latere.matrices import find_files, inspect, split_rows
+from latere.urls import conceal
 
 MTX = "%%MatrixMarket matrix coordinate integer general\n%\n2 1 1\n1 1 3\n"
 RESERVED = {"run", "sample", "matrix", "subset", "n_counts"}
@@ -149,7 +150,7 @@ def test_forms_that_are_not_read(touch, name, told):
     for text in (str(touch(name) / name), url, f"{url}?download=1", in_query):
         with pytest.raises(StudyError, match=told) as caught:
             find_files(text)
-        assert caught.value.where == text
+        assert caught.value.where == conceal(text)
     # A name that is mistyped is told as such, elsewhere.
     assert find_files(f"no/{name}") == (f"no/{name}",)
 
