@@ -23,21 +23,29 @@ find_python() {
     die "Python 3.11 or newer is needed and was not found on the PATH. Install one, then run make again."
 }
 
-# The lock, less what another way brings: rpy2 needs R, which lies in its conda environment there.
+# Entries of the lock, each a package with its hashes; less what another way brings: rpy2 needs R,
+# which lies in its conda environment there.
+#   requirements                    all of them
+#   requirements NAME==VERSION ...  these
 requirements() {
-    if [ -n "${CONDA:-}" ]; then grep -v '^rpy2' "$lock"; else cat "$lock"; fi
+    awk -v without="${CONDA:+^rpy2}" -v only=" $* " '
+        /^[^ ]/ {
+            taken = !(without && $0 ~ without) && (only ~ /^ *$/ || index(only, " " $1 " "))
+        }
+        taken' "$lock"
 }
+
+# The same without hashes.
+versions() { requirements "$@" | grep -o '^[^ #]*==[^ ]*'; }
 
 # Lines of the lock whose package is absent, of another version, or has lost a file.
 damaged() {
-    requirements | .venv/bin/python -c '
+    versions | .venv/bin/python -c '
 import os, sys
 from importlib import metadata
 
 for line in sys.stdin:
-    name, _, version = line.split("#")[0].strip().partition("==")
-    if not name:
-        continue
+    name, _, version = line.strip().partition("==")
     try:
         package = metadata.distribution(name)
         # A local version (2.13.0+cpu) tells how it was built, not what it is.
@@ -105,10 +113,25 @@ pip_install() {
     .venv/bin/python -m pip --disable-pip-version-check --quiet install --use-pep517 "$@" >&2
 }
 
-# torch alone and first: in one go with the others, pip may take another build of it.
+# Only files whose hash is in the lock. torch alone, by its version: its builds (CPU, CUDA) come
+# from several places, each with hashes and further packages of its own.
+#   install_entries NAME==VERSION ... [-- OPTION ...]
+install_entries() {
+    local entries=() torch=()
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        case $1 in torch==*) torch=("$1") ;; *) entries+=("$1") ;; esac
+        shift
+    done
+    [ $# = 0 ] || shift
+    [ ${#entries[@]} = 0 ] ||
+        pip_install "$@" --no-deps --require-hashes -r <(requirements "${entries[@]}") || return 1
+    [ ${#torch[@]} = 0 ] || pip_install "$@" -c <(versions) "${torch[@]}"
+}
+
 install_lock() {
     local lost
-    pip_install -c <(requirements) torch && pip_install -r <(requirements) || return 1
+    # shellcheck disable=SC2046
+    install_entries $(versions) || return 1
     lost=$(damaged)
     [ -z "$lost" ] || { say "pip ended well, but .venv lacks" $lost; return 1; }
 }
@@ -117,7 +140,7 @@ repair() {
     local lost=$*
     say "mending .venv: $(wc -w <<<"$lost") packages ($(cut -c -60 <<<"$lost"))"
     # shellcheck disable=SC2086
-    pip_install --no-deps --force-reinstall $lost && install_lock
+    install_entries $lost -- --force-reinstall --no-deps && install_lock
 }
 
 build() {
@@ -173,7 +196,11 @@ write_lock() {
     # Neither the build of torch (+cpu) nor what a CUDA build brings: both depend on the machine.
     "$venv/bin/pip" freeze --all --exclude pip --exclude wheel |
         sed -E '/^(nvidia|cuda|triton)/d; s/\+[a-z0-9.]+$//' >"$venv/lock"
-    { echo '# Written by `make lock` from envs/requirements.in; .venv holds exactly this.'; cat "$venv/lock"; } >"$lock"
+    # The hash of each file of these versions, for any machine; uv resolves nothing here.
+    "$venv/bin/pip" install --quiet uv
+    "$venv/bin/uv" pip compile --quiet --python "$venv/bin/python" --no-deps --generate-hashes --no-header --no-annotate \
+        --output-file "$venv/hashed" "$venv/lock"
+    { echo '# Written by `make lock` from envs/requirements.in; .venv holds exactly this.'; cat "$venv/hashed"; } >"$lock"
 }
 
 case ${1:-setup} in

@@ -52,7 +52,7 @@ def pip_pins(name):
 
 def locked():
     """Version by package (lower case, '-') of the lock."""
-    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
+    lines = [line.removesuffix(" \\") for line in LOCK.splitlines() if "==" in line]
     pins = (line.split("==") for line in lines)
     return {name.lower().replace("_", "-"): version for name, version in pins}
 
@@ -111,10 +111,14 @@ def test_environment_is_pinned(name):
 
 
 def test_lock_is_exact_and_portable():
-    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
-    # No address, no build (+cpu), no package that only a CUDA build of torch brings.
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][\w.]*", line)] == []
-    assert [line for line in lines if re.match(r"nvidia|cuda|triton", line)] == []
+    text = "".join(line for line in LOCK.splitlines(True) if not line.startswith("#"))
+    entries = re.split(r"\n(?=\S)", text.replace(" \\\n", "").strip())
+    # Each with its hashes, and nothing else: no address, no build (+cpu).
+    form = re.compile(r"[a-z0-9-]+==[0-9][\w.]*( +--hash=sha256:[0-9a-f]{64})+")
+    assert [entry for entry in entries if not form.fullmatch(entry)] == []
+    # No package that only a CUDA build of torch brings.
+    assert [entry for entry in entries if re.match(r"nvidia|cuda|triton", entry)] == []
+    assert len(entries) == len(locked()) > 100
 
 
 def test_lock_meets_the_direct_requirements():

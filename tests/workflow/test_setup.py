@@ -17,10 +17,15 @@ PYTHON = """#!/usr/bin/env bash
 echo "python $*" >>"$CALLS"
 case "$*" in
     "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
-    "-m pip "*"-r "*) cat "${@: -1}" >>"$CALLS"; touch .venv/installed ;;
+    "-m pip "*"-r "*) cat "${@: -1}" >>"$CALLS" ;;
+    "-m pip "*torch*) touch .venv/installed ;;
     "-c "*metadata*) if [ -e .venv/installed ]; then cat >/dev/null; else cat; fi ;;
 esac
 """
+LOCK = "# A lock.\n" + "".join(
+    f"{entry} \\\n    --hash=sha256:{name}1 \\\n    --hash=sha256:{name}2\n"
+    for entry, name in (("torch==2.0", "aa"), ("demo==1.0", "bb"), ("rpy2==3.6", "cc"))
+)
 CONDA = """#!/usr/bin/env bash
 echo "${0##*/} $*" >>"$CALLS"
 mkdir -p .conda/bin
@@ -37,7 +42,7 @@ class Machine:
         shutil.copy(ROOT / "Makefile", self.project)
         for name in ("setup.sh", "apt.txt"):
             shutil.copy(ROOT / "envs" / name, self.project / "envs")
-        (self.project / "envs/requirements.txt").write_text("torch==2.0\ndemo==1.0\nrpy2==3.6\n")
+        (self.project / "envs/requirements.txt").write_text(LOCK)
         for name in BASICS.split():
             (self.bin / name).symlink_to(shutil.which(name))
         self.program("python3", PYTHON)
@@ -103,10 +108,12 @@ def test_root_on_debian_gets_packages_then_python(machine):
     assert done.returncode == 0, done.stderr
     calls = machine.called()
     assert "apt-get install" in calls
-    assert calls.index("rna-star") < calls.index("-m venv") < calls.index("install --use-pep517 -c")
-    torch, everything = (calls.index(word) for word in ("63 torch", "install --use-pep517 -r"))
-    assert torch < everything
-    assert "rpy2==3.6" in calls
+    steps = ["rna-star", "-m venv", "--require-hashes -r", "torch==2.0"]
+    assert [calls.index(step) for step in steps] == sorted(calls.index(step) for step in steps)
+    # All but torch by their hashes, without what they ask for: the lock has it.
+    (by_hash,) = [line for line in calls.splitlines() if "--require-hashes" in line]
+    assert "--no-deps" in by_hash
+    assert [each for each in ("aa1", "bb1", "bb2", "cc1") if each not in calls] == ["aa1"]
 
 
 def test_what_only_the_tests_use_comes_with_make_test(machine):
@@ -142,7 +149,9 @@ def test_lost_packages_are_mended(machine):
     machine.calls.unlink()
     done = machine.make("setup")
     assert done.returncode == 0, done.stderr
-    assert "--force-reinstall torch==2.0 demo==1.0 rpy2==3.6" in machine.called()
+    calls = machine.called()
+    assert "--force-reinstall --no-deps --no-deps --require-hashes -r" in calls
+    assert calls.index("--hash=sha256:bb1") < calls.index("torch==2.0")
     assert "-m venv" not in machine.called()
 
 
@@ -202,7 +211,11 @@ def test_check_names_what_a_python_environment_lacks(tmp_path):
     envs, site = tmp_path / "envs", None
     envs.mkdir()
     shutil.copy(ROOT / "envs/setup.sh", envs)
-    (envs / "requirements.txt").write_text("whole==1.0\nolder==2.0\nmaimed==1.0\nabsent==1.0\n")
+    lock = "".join(
+        f"{entry} \\\n    --hash=sha256:0\n"
+        for entry in ("whole==1.0", "older==2.0", "maimed==1.0", "absent==1.0")
+    )
+    (envs / "requirements.txt").write_text(lock)
     subprocess.run(["python3", "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
     (site,) = tmp_path.glob(".venv/lib/python3*/site-packages")
     for name in ("whole", "older", "maimed"):
