@@ -25,7 +25,7 @@ COLUMNS = (
 )
 AUTO = "auto"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-POSITIONS = re.compile(r"([1-9][0-9]*)-([1-9][0-9]*)")
+POSITIONS = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,3})")
 # STAR packs two bits a base: a barcode part into 64 bits, a UMI into 32.
 MAX_BARCODE, MAX_UMI = 31, 16
 

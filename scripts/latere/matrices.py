@@ -346,7 +346,8 @@ def form_of(path: str) -> str:
                 return "h5ad"
             mend = "Read it with a newer anndata, and write it again."
             raise StudyError(path, "was written by an anndata before 0.7", mend)
-        if any("indptr" in group for group in file.values() if isinstance(group, h5py.Group)):
+        groups = [group for group in file.values() if isinstance(group, h5py.Group)]
+        if any("indptr" in group and "barcodes" in group for group in groups):
             return "10x h5"
         has = ", ".join(file) or "nothing"
     raise StudyError(path, f"holds no count matrix that is known; it has {has}", f"Give {FORMS}.")
@@ -473,17 +474,23 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
             raise StudyError(path, f"the parts of {place} do not fit its shape ({told})", DAMAGED)
     for table, length in zip(tables, shape, strict=True):
         index = file[table].attrs.get("_index") if table in file else None
-        if index is None or index not in file[table]:
+        named = _length(file[table], index) if isinstance(index, str) else None
+        if named is None:
             raise StudyError(path, f"its table {table} has no index (`_index`)", WRITE_AGAIN)
-        if (named := _length(file[table], index)) not in (None, length):
+        if named != length:
             problem = f"{place} is {shape[0]:,} x {shape[1]:,}, but {table} names {named:,}"
             raise StudyError(path, problem, WRITE_AGAIN)
     return shape
 
 
 def _length(group, name: str) -> int | None:
-    """Length of an array in a group; None where it is none."""
+    """Length of an array in a group; None where it is none.
+
+    Of an array that is a group itself, as one of text with missing values, that of its values.
+    """
     item = group.get(name)
+    if hasattr(item, "keys"):
+        item = item.get("values", item.get("codes"))
     return len(item) if getattr(item, "shape", ()) else None
 
 

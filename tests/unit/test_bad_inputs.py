@@ -1,0 +1,157 @@
+"""Hundreds of bad inputs, each ends in one message that names the place and says what to do."""
+
+import json
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import traceback
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import anndata  # noqa: F401  children share what is loaded
+import bad_inputs
+import h5py  # noqa: F401
+import pandas  # noqa: F401
+import pytest
+import scipy.io  # noqa: F401
+import scipy.sparse.csgraph  # noqa: F401
+import threadpoolctl  # noqa: F401
+from snakemake.common.configfile import load_configfile
+
+import load_counts
+from latere.check import read_yaml
+from latere.errors import StudyError
+from latere.requests import Sizes
+from latere.study import load_schema, load_study
+
+SECONDS, BYTES = 20, 1 << 30
+# Words of a program, not of a message for people.
+INTERNAL = re.compile(r"\b\w+Error\b|Errno|object at 0x|Traceback|<class|<built-in")
+
+
+def dry_run(tables: Path) -> None:
+    """What `snakemake -n` does with a study before it plans jobs."""
+    source = bad_inputs.CONFIG
+    read_yaml(source)
+    study = load_study(load_configfile(source), source, tables)
+    sizes = Sizes(study, "results/bad")
+    for run in study.runs:
+        sizes.source(run)
+
+
+def judge(text: str, parts: tuple[str, ...]) -> str:
+    """Whether a message is clear: place, problem, and what to do, for each of its errors."""
+    lines = text.splitlines()
+    errors = [at for at, line in enumerate(lines) if not line.startswith(("  -> ", "... and"))]
+    clear = (
+        all(part in text for part in parts)
+        and all(lines[at + 1 : at + 2] and lines[at + 1].startswith("  -> ") for at in errors)
+        and not INTERNAL.search(text)
+        and len(text) < 20_000
+        and all(line.isprintable() for line in lines)
+    )
+    return "clear" if clear else "unclear"
+
+
+def limit_memory() -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
+
+
+def try_case(case: bad_inputs.Case, tables: Path) -> tuple[str, str]:
+    """What becomes of a bad input, in this process."""
+    case.change()
+    limit_memory()
+    signal.alarm(SECONDS)
+    try:
+        if case.job is None:
+            dry_run(tables)
+        else:
+            layout = {"layer": "", "subset": "", "barcodes": ""}
+            load_counts.load_counts(list(case.job), layout, f"run r1, {case.job[0]}", 1)
+    except StudyError as error:
+        return judge(str(error), case.parts), str(error)
+    except BaseException:
+        return "traceback", traceback.format_exc()
+    return "silently wrong", ""
+
+
+def outcome(case: bad_inputs.Case, study: Path, folder: Path, tables: Path) -> tuple[str, str]:
+    """What becomes of a bad input, in a child that shares what is loaded here.
+
+    A child, so that an input that hangs or fills the memory is an outcome and not the end.
+    """
+    shutil.copytree(study, folder)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(folder)
+            os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+            os.write(writer, json.dumps(try_case(case, tables)).encode()[:60_000])
+        finally:
+            os._exit(0)
+    os.close(writer)
+    data = b""
+    # `alarm` ends the child; it does not end what waits in the system.
+    while select.select([reader], [], [], SECONDS + 5)[0] and (block := os.read(reader, 1 << 16)):
+        data += block
+    os.close(reader)
+    if not data:
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    shutil.rmtree(folder)
+    return tuple(json.loads(data)) if data else ("hang", "")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schemas_once():
+    """The schemas are ours and take longer to read than all else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("latere.study.load_schema", cache(load_schema))
+        yield
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad") / "study"
+    folder.mkdir()
+    bad_inputs.write_study(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", bad_inputs.KINDS)
+def test_message(kind, study, root):
+    counts, told = Counter(), []
+    for case in bad_inputs.KINDS[kind]():
+        became, text = outcome(case, study, study.parent / "try", root / "config")
+        counts[became] += 1
+        if became != "clear":
+            told.append(f"{became}: {case.name}: wanted {case.parts}\n{text[-1500:]}")
+    print(f"{kind}: {dict(counts)}")
+    assert set(counts) == {"clear"}, f"{dict(counts)}\n" + "\n".join(told)
+
+
+def test_valid_study_passes(study, root, monkeypatch):
+    """Each case fails for its own reason: what it changes is valid."""
+    monkeypatch.chdir(study)
+    dry_run(root / "config")
+    layout = {"layer": "", "subset": "", "barcodes": ""}
+    for files in (["m1.h5ad"], ["dense.h5ad"], ["10x.h5"]):
+        counts, _ = load_counts.load_counts(files, layout, "r", 1)
+        assert counts.X.sum() == 9
+    config = bad_inputs.base() | {"reference": {"fasta": "genome.fa", "gtf": "genes.gtf"}}
+    load_study(config | {"published_cells": "published.tsv"}, "study.yaml", root / "config")
+    for changes in (
+        {"matrix": "10x"},
+        {"matrix": "10x.h5"},
+        {"matrix": "", "sra": "reads.sra"},
+        {"matrix": "", "fastq_1": "reads_1.fastq", "fastq_2": "reads_2.fastq"},
+        {"run": "", "sample": "", "split": "part"},
+    ):
+        Path("samples.tsv").write_text(bad_inputs.sheet(bad_inputs.rows(**changes)))
+        assert len(load_study(config, "study.yaml", root / "config").runs) >= 4
