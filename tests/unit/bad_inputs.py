@@ -611,7 +611,8 @@ def rows_of_tables():
             "single quote": [*row[:gene], '"' + row[gene], *row[gene + 1 :]],
             "comment within": [*row[:-1], row[-1] + " # x"],
             "no gene": [
-                "" if name in ("gene_name", "gene_id") else cell for name, cell in zip(header, row, strict=True)
+                "" if name in ("gene_name", "gene_id") else cell
+                for name, cell in zip(header, row, strict=True)
             ],
         }
         if path == "gene_sets":

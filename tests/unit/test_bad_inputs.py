@@ -117,10 +117,13 @@ def schemas_once():
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory, root):
     folder = tmp_path_factory.mktemp("bad") / "study"
     folder.mkdir()
     bad_inputs.write_study(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        dry_run(root / "config")  # loads what else the children share
     return folder
 
 
