@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 
 import anndata as ad
@@ -19,6 +20,7 @@ def train(
     max_epochs: int | None,
     seed: int,
     threads: int,
+    accelerator: str = "auto",
 ):
     """Train a model with early stopping on held-out cells.
 
@@ -34,11 +36,13 @@ def train(
         Seed of weights, split and mini-batches.
     threads
         CPU threads of torch.
+    accelerator
+        `auto`, a GPU where there is one, or `cpu`.
 
     Returns
     -------
     scvi.model.SCVI
-        The trained model; on a GPU where there is one.
+        The trained model, where it was trained.
     """
     import lightning.pytorch
     import scvi
@@ -66,7 +70,7 @@ def train(
     )
     model.train(
         max_epochs=max_epochs,
-        accelerator="auto",
+        accelerator=accelerator,
         devices=1,
         early_stopping=True,
         check_val_every_n_epoch=1,
@@ -76,19 +80,92 @@ def train(
     return model
 
 
-def describe(model, seconds: float, seed: int) -> dict:
-    """What a reader needs to judge and to repeat a training, ready for JSON."""
+def train_where_it_fits(cells: ad.AnnData, **settings):
+    """Train on a GPU where there is one, and on the CPU if the GPU's memory runs out.
+
+    A second attempt on the same GPU would end the same way. The CPU needs no other settings, so
+    that the model is the one that a machine without a GPU gives.
+
+    Parameters
+    ----------
+    cells, settings
+        As `train` takes them.
+
+    Returns
+    -------
+    tuple
+        The trained model; its latent space, (n_cells, n_latent); and the GPU whose memory ran out,
+        empty if none did.
+    """
+
+    def attempt(accelerator: str):
+        model = train(cells, **settings, accelerator=accelerator)
+        return model, model.get_latent_representation()
+
+    try:
+        return *attempt("auto"), ""
+    except RuntimeError as error:
+        if not is_gpu_full(error):
+            raise
+        gpu = describe_gpu()
+        logging.warning(
+            "%s: its memory does not hold the training (%s)\n  -> Training starts again on the "
+            "CPU, with the same seed; expect it to take longer. To train on a GPU, wait until no "
+            "other job uses its memory, name a larger model (`gpu.model` in "
+            "profiles/slurm/site.yaml), or reduce `deep.n_hidden` in the configuration.",
+            gpu,
+            error,
+        )
+    # Here, not above: the error holds the first model.
+    return *attempt("cpu"), gpu
+
+
+def is_gpu_full(error: RuntimeError) -> bool:
+    """Whether the memory of a GPU ran out; torch has a class of its own for some such errors."""
+    import torch
+
+    full = re.search(r"CUDA.*out of memory|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED", str(error))
+    return isinstance(error, torch.OutOfMemoryError) or bool(full)
+
+
+def describe_gpu() -> str:
+    """Name and memory of the GPU in use."""
+    import torch
+
+    try:
+        gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
+    except RuntimeError:  # it may be too full to be asked
+        return "GPU"
+    return f"{gpu.name} with {gpu.total_memory / 2**30:.1f} GiB"
+
+
+def describe(model, seconds: float, seed: int, threads: int, full_gpu: str = "") -> dict:
+    """What a reader needs to judge and to repeat a training, ready for JSON.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    seconds
+        What its training took.
+    seed, threads
+        As it was trained: on a CPU the last digits depend on the number of threads, too.
+    full_gpu
+        The GPU whose memory ran out before.
+    """
     import scvi
     import torch
 
     device = model.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     history = {
         name: [round(float(value), 4) for value in model.history[name].to_numpy().ravel()]
         for name in ("elbo_train", "elbo_validation")
     }
     return {
         "device": device.type,
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "device_name": f"{name}; out of memory: {full_gpu}" if full_gpu else name,
+        "threads": threads,
         "epochs": len(history["elbo_train"]),
         "seconds": round(seconds, 1),
         "seed": seed,
@@ -105,19 +182,19 @@ def main(snakemake):
     params = snakemake.params
     cells = read_cells(snakemake.input[0], "tested", dtype=np.float32)
     began = time.monotonic()
-    model = train(
+    model, latent, full_gpu = train_where_it_fits(
         cells,
-        params.n_latent,
-        params.n_hidden,
-        params.n_layers,
-        params.max_epochs,
-        params.seed,
-        snakemake.threads,
+        n_latent=params.n_latent,
+        n_hidden=params.n_hidden,
+        n_layers=params.n_layers,
+        max_epochs=params.max_epochs,
+        seed=params.seed,
+        threads=snakemake.threads,
     )
-    training = describe(model, time.monotonic() - began, params.seed)
+    seconds = time.monotonic() - began
+    training = describe(model, seconds, params.seed, snakemake.threads, full_gpu)
     log.info("%(epochs)d epochs in %(seconds)s s on %(device_name)s", training)
     model.save(snakemake.output.model, overwrite=True, save_anndata=False)
-    latent = model.get_latent_representation()
     embedding_table(cells.obs_names, latent).to_parquet(snakemake.output.embedding, index=False)
     with open(snakemake.output.training, "w", encoding="utf-8") as handle:
         json.dump(training, handle, indent=1)

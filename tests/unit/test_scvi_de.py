@@ -1,18 +1,23 @@
 """scVI: training is repeatable, the model loads, and the FDR is scVI's own."""
 
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from pseudobulk import pseudobulk
 from scvi_de import compare_group, expected_fdr, some_cells
-from train_scvi import describe, train
+from train_scvi import describe, is_gpu_full, train, train_where_it_fits
 
 pytestmark = pytest.mark.tools("rpy2")
 
 
+SMALL = {"n_latent": 4, "n_hidden": 16, "n_layers": 1, "max_epochs": 150, "seed": 3, "threads": 1}
+
+
 def train_small(cells):
-    cells = cells[:, cells.var["tested"].to_numpy()].copy()
-    return train(cells, n_latent=4, n_hidden=16, n_layers=1, max_epochs=150, seed=3, threads=1)
+    return train(cells[:, cells.var["tested"].to_numpy()].copy(), **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +33,53 @@ def test_same_seed_gives_the_same_embedding(cells, model):
 
 
 def test_training_is_described(model):
-    record = describe(model, 1.0, 3)
+    record = describe(model, 1.0, 3, threads=1)
+    assert record["threads"] == 1
     assert record["device"] in ("cpu", "cuda")
     assert record["n_samples"] == 6
     assert len(record["history"]["elbo_train"]) == record["epochs"] <= 150
     assert record["history"]["elbo_train"][-1] < record["history"]["elbo_train"][0]
+
+
+def test_training_goes_on_without_a_gpu_that_is_full(cells, model, monkeypatch, caplog):
+    """Two attempts that differ; the second gives what a machine without a GPU does."""
+    import scvi
+    import torch
+
+    real, tried = scvi.model.SCVI.train, []
+
+    def fail_on_gpu(self, **options):
+        tried.append(options["accelerator"])
+        if options["accelerator"] != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory. Of 10.75 GiB 11.62 MiB are free.")
+        return real(self, **options)
+
+    gpu = SimpleNamespace(name="RTX 2080", total_memory=10.75 * 2**30)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+    monkeypatch.setattr(scvi.model.SCVI, "train", fail_on_gpu)
+    tested = cells[:, cells.var["tested"].to_numpy()].copy()
+    with caplog.at_level(logging.WARNING):
+        made, latent, full = train_where_it_fits(tested, **SMALL)
+    assert tried == ["auto", "cpu"] and full == "RTX 2080 with 10.8 GiB"
+    np.testing.assert_array_equal(latent, model.get_latent_representation())
+    record = describe(made, 1.0, 3, 1, full)
+    assert record["device"] == "cpu" and full in record["device_name"]
+    (message,) = [line.message for line in caplog.records if full in line.message]
+    assert "11.62 MiB are free" in message and "`gpu.model`" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "full"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.", False),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_errors_of_a_full_gpu(words, full):
+    assert is_gpu_full(RuntimeError(words)) == full
 
 
 def test_saved_model_loads(cells, model, tmp_path):
@@ -94,7 +141,7 @@ def test_few_cells_train(cells, n_cells):
     part = cells[:: cells.n_obs // n_cells][:n_cells, cells.var["tested"].to_numpy()].copy()
     model = train(part, n_latent=2, n_hidden=8, n_layers=1, max_epochs=2, seed=1, threads=1)
     assert part.n_obs == n_cells
-    assert describe(model, 1.0, 1)["epochs"] == 2
+    assert describe(model, 1.0, 1, 1)["epochs"] == 2
 
 
 def test_no_more_cells_than_draws():
