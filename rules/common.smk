@@ -60,6 +60,14 @@ def ask(rule, names=("mem_mb", "runtime")):
     return {name: resource(name) for name in names}
 
 
+def training_threads(wildcards):
+    """CPU threads of the training, by the study's genes; the most while their number is unknown."""
+    try:
+        return requests.training_threads(SIZES.kept())
+    except requests.Unknown:
+        return requests.MOST_THREADS
+
+
 def unpacked(wildcards):
     """What a job takes of `unpacked` that unpacks an archive, or reads what was unpacked.
 

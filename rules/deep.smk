@@ -14,7 +14,7 @@ rule train_scvi:
         "<benchmarks>/train_scvi.tsv"
     conda:
         "../envs/scvi.yaml"
-    threads: 4
+    threads: training_threads
     resources:
         **ask("train_scvi"),
     params:
@@ -43,7 +43,6 @@ rule scvi_de:
         "<benchmarks>/scvi_de/{contrast}.tsv"
     conda:
         "../envs/scvi.yaml"
-    threads: 4
     resources:
         **ask("scvi_de"),
     params:

@@ -57,6 +57,13 @@ def test_memory_is_near_what_was_measured(rule):
         assert getattr(requests, rule)(shape).mem_mb == pytest.approx(measured, rel=0.25)
 
 
+@pytest.mark.parametrize(
+    ("genes", "threads"), [(0, 1), (777, 1), (2000, 2), (3999, 3), (4000, 4), (33_538, 4)]
+)
+def test_training_gets_the_threads_that_help(genes, threads):
+    assert requests.training_threads(Shape(1e6, genes, 1e9)) == threads
+
+
 def test_join_asks_for_its_largest_sample():
     large = Shape(400_848, 18300, 610e6)
     for shape, measured in zip((*BENCH, large), (644, 710, 1316), strict=True):

@@ -1,6 +1,7 @@
 """The embedded study, whole: run in place, and held against its truth."""
 
 import itertools
+import json
 import re
 
 import anndata as ad
@@ -98,6 +99,8 @@ def test_the_model_loads(demo, cells):
     assert latent.shape == (cells.n_obs, 10)
     # Batches are summed in another order on another device or number of threads.
     np.testing.assert_allclose(model.get_latent_representation(), latent, atol=1e-3)
+    # As many as help with so few genes, so that the digits are those of any machine's `--cores`.
+    assert json.loads((demo / "deep/training.json").read_text())["threads"] == 1
 
 
 @pytest.mark.tools("Rscript")
