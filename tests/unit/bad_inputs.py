@@ -125,9 +125,9 @@ def given(config=None, of=None, text=None) -> Callable[[], None]:
 
     def change():
         if config is not None:
-            Path(CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+            Path(CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         if of is not None or text is not None:
-            Path(SHEET).write_text(sheet(of) if text is None else text)
+            Path(SHEET).write_text(sheet(of) if text is None else text, encoding="utf-8")
 
     return change
 
@@ -268,7 +268,11 @@ def files_of_the_sheet():
         change = both(given(None, of), odd("m1.h5ad", make))
         yield Case(f"split of a {name}", change, (f"{SHEET}, row 2", "m1.h5ad", told))
         make, told = ODD_FILES[name]
-        table = Path(ROOT / "config/chemistries.tsv").read_text().replace("10x_version2_", "./own_")
+        table = (
+            Path(ROOT / "config/chemistries.tsv")
+            .read_text(encoding="utf-8")
+            .replace("10x_version2_", "./own_")
+        )
         change = both(put("config/chemistries.tsv", table), odd("own_whitelist.txt.gz", make))
         parts = ("config/chemistries.tsv, row", "'whitelist'", told)
         yield Case(f"list of barcodes is a {name}", change, parts)

@@ -58,7 +58,10 @@ def judge(text: str, parts: tuple[str, ...]) -> str:
 
 
 def limit_memory() -> None:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = (
+        int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+        * resource.getpagesize()
+    )
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
 
 
@@ -156,5 +159,7 @@ def test_valid_study_passes(study, root, monkeypatch):
         {"matrix": "", "fastq_1": "reads_1.fastq", "fastq_2": "reads_2.fastq"},
         {"run": "", "sample": "", "split": "part"},
     ):
-        Path("samples.tsv").write_text(bad_inputs.sheet(bad_inputs.rows(**changes)))
+        Path("samples.tsv").write_text(
+            bad_inputs.sheet(bad_inputs.rows(**changes)), encoding="utf-8"
+        )
         assert len(load_study(config, "study.yaml", root / "config").runs) >= 4
