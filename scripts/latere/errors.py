@@ -36,6 +36,7 @@ class StudyError(Exception):
     """
 
     def __init__(self, where: str, problem: str, mend: str = ""):
+        where = where.replace("\n", "\\n")
         # Passwords and signatures of URLs go to no terminal and into no log.
         where, problem, mend = (printable(hide(text)) for text in (where, problem, mend))
         self.where, self.problem, self.mend = where, problem, mend

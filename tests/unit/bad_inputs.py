@@ -17,12 +17,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import yaml
+from bad_studies import CASES, base, rows, sheet
 from scipy.sparse import csr_matrix
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
-COLUMNS = "run sample chemistry fastq_1 fastq_2 sra matrix layer subset split barcodes spots"
-HEADER = [*COLUMNS.split(), "condition"]
 CONFIG, SHEET = "study.yaml", "samples.tsv"
 LARGE = 65 << 20
 
@@ -58,34 +57,11 @@ def kind(function):
     return function
 
 
-def base() -> dict:
-    """A valid configuration."""
-    contrast = {"column": "condition", "case": "case", "control": "control"}
-    return {"study": "bad", "samples": SHEET, "contrasts": {"c": contrast}}
-
-
-def rows(**changes) -> list[dict]:
-    """Four valid rows, the first with changes."""
-    valid = [
-        {"run": f"r{n}", "sample": f"s{n}", "condition": "case" if n < 3 else "control"}
-        | {"matrix": f"m{n}.h5ad"}
-        for n in (1, 2, 3, 4)
-    ]
-    return [valid[0] | changes, *valid[1:]]
-
-
-def sheet(of: list[dict]) -> str:
-    """Rows as a sheet."""
-    lines = ["\t".join(HEADER)]
-    lines += ["\t".join(row.get(column, "") for column in HEADER) for row in of]
-    return "\n".join(lines) + "\n"
-
-
 def write_study(folder: Path) -> None:
     """A valid study, and whole files of each kind beside it."""
     tables = folder / "config"
     tables.mkdir()
-    for name in ("chemistries", "gene_sets", "markers"):
+    for name in ("chemistries", "gene_sets", "markers", "published_cells"):
         shutil.copy(ROOT / f"config/{name}.tsv", tables)
     (folder / CONFIG).write_text(yaml.safe_dump(base()))
     (folder / SHEET).write_text(sheet(rows()))
@@ -215,6 +191,12 @@ def naming(key: tuple, path: str) -> dict:
     """A configuration with the path of a file."""
     reference = {"reference": {"fasta": "genome.fa", "gtf": "genes.gtf"}}
     return setting(key, path, base() | (reference if key[0] == "reference" else {}))
+
+
+@kind
+def studies():
+    for name, (config, text, parts) in CASES.items():
+        yield Case(name, given(config, text=text), tuple(parts))
 
 
 @kind

@@ -7,6 +7,7 @@ import resource
 import select
 import shutil
 import signal
+import tempfile
 import traceback
 from collections import Counter
 from functools import cache
@@ -68,7 +69,6 @@ def limit_memory() -> None:
 def try_case(case: bad_inputs.Case, tables: Path) -> tuple[str, str]:
     """What becomes of a bad input, in this process."""
     case.change()
-    limit_memory()
     signal.alarm(SECONDS)
     try:
         if case.job is None:
@@ -80,35 +80,53 @@ def try_case(case: bad_inputs.Case, tables: Path) -> tuple[str, str]:
         return judge(str(error), case.parts), str(error)
     except BaseException:
         return "traceback", traceback.format_exc()
+    finally:
+        signal.alarm(0)
     return "silently wrong", ""
 
 
-def outcome(case: bad_inputs.Case, study: Path, folder: Path, tables: Path) -> tuple[str, str]:
-    """What becomes of a bad input, in a child that shares what is loaded here.
+def try_in_turn(cases: list[bad_inputs.Case], study: Path, tables: Path, results: int) -> None:
+    """Try cases one after the other, each on a copy of the study; write a line of JSON for each."""
+    os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+    limit_memory()
+    for case in cases:
+        folder = tempfile.mkdtemp(dir=study.parent)
+        shutil.copytree(study, folder, dirs_exist_ok=True)
+        os.chdir(folder)
+        became, text = try_case(case, tables)
+        os.write(results, json.dumps([became, text[-3000:]]).encode() + b"\n")
+        shutil.rmtree(folder)
 
-    A child, so that an input that hangs or fills the memory is an outcome and not the end.
+
+def outcomes(cases: list[bad_inputs.Case], study: Path, tables: Path) -> list[tuple[str, str]]:
+    """What becomes of each bad input, in a child that shares what is loaded here.
+
+    A child, so that an input that hangs or fills the memory is an outcome and not the end; the
+    next child goes on behind it.
     """
-    shutil.copytree(study, folder)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            os.chdir(folder)
-            os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
-            os.write(writer, json.dumps(try_case(case, tables)).encode()[:60_000])
-        finally:
-            os._exit(0)
-    os.close(writer)
-    data = b""
-    # `alarm` ends the child; it does not end what waits in the system.
-    while select.select([reader], [], [], SECONDS + 5)[0] and (block := os.read(reader, 1 << 16)):
-        data += block
-    os.close(reader)
-    if not data:
+    found = []
+    while len(found) < len(cases):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                try_in_turn(cases[len(found) :], study, tables, writer)
+            finally:
+                os._exit(0)
+        os.close(writer)
+        data = b""
+        # `alarm` ends the child; it does not end what waits in the system.
+        while select.select([reader], [], [], SECONDS + 5)[0] and (
+            more := os.read(reader, 1 << 16)
+        ):
+            data += more
+        os.close(reader)
         os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    shutil.rmtree(folder)
-    return tuple(json.loads(data)) if data else ("hang", "")
+        os.waitpid(child, 0)
+        found += [tuple(json.loads(line)) for line in data.splitlines()]
+        if len(found) < len(cases):
+            found.append(("hang", ""))
+    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,10 +150,10 @@ def study(tmp_path_factory, root):
 
 @pytest.mark.parametrize("kind", bad_inputs.KINDS)
 def test_message(kind, study, root):
-    counts, told = Counter(), []
-    for case in bad_inputs.KINDS[kind]():
-        became, text = outcome(case, study, study.parent / "try", root / "config")
-        counts[became] += 1
+    cases, told = list(bad_inputs.KINDS[kind]()), []
+    results = outcomes(cases, study, root / "config")
+    counts = Counter(became for became, _ in results)
+    for case, (became, text) in zip(cases, results, strict=True):
         if became != "clear":
             told.append(f"{became}: {case.name}: wanted {case.parts}\n{text[-1500:]}")
     print(f"{kind}: {dict(counts)}")
@@ -163,3 +181,25 @@ def test_valid_study_passes(study, root, monkeypatch):
             bad_inputs.sheet(bad_inputs.rows(**changes)), encoding="utf-8"
         )
         assert len(load_study(config, "study.yaml", root / "config").runs) >= 4
+
+
+def test_several_problems_are_told_at_once(study, root, monkeypatch):
+    monkeypatch.chdir(study)
+    for config, changes, parts in (
+        ({"sed": 1, "xyz": 2}, {}, ("'sed'", "'xyz'")),
+        ({}, {"run": "", "sample": ""}, ("'run' is empty", "'sample' is empty")),
+    ):
+        Path("samples.tsv").write_text(
+            bad_inputs.sheet(bad_inputs.rows(**changes)), encoding="utf-8"
+        )
+        with pytest.raises(StudyError) as told:
+            load_study(bad_inputs.base() | config, "study.yaml", root / "config")
+        assert all(part in str(told.value) for part in parts)
+
+
+def test_parts_of_one_matrix_are_runs(study, root, monkeypatch):
+    monkeypatch.chdir(study)
+    rows = bad_inputs.rows()
+    parts = [row | {"matrix": "m1.h5ad", "subset": f"part={n}"} for n, row in enumerate(rows)]
+    Path("samples.tsv").write_text(bad_inputs.sheet(parts), encoding="utf-8")
+    assert len(load_study(bad_inputs.base(), "study.yaml", root / "config").runs) == 4
