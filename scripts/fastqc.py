@@ -11,7 +11,7 @@ PIPE = """
 set -o pipefail
 name=$1 folder=$2
 shift 2
-gzip -cdf "$@" | fastqc --outdir "$folder" "stdin:$name"
+gzip -cdf -- "$@" | fastqc --outdir "$folder" "stdin:$name"
 """
 
 

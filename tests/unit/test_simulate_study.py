@@ -169,12 +169,12 @@ def test_same_seed_same_bytes(barcodes, tmp_path):
     whitelist = tmp_path / "whitelist.txt"
     whitelist.write_text("\n".join(barcodes) + "\n")
     code = """
-import json, sys
+import json, logging, sys
 from types import SimpleNamespace
 import simulate_study
+simulate_study.start = lambda job: logging.getLogger()
 given = json.loads(sys.argv[1])
 simulate_study.main(SimpleNamespace(
-    rule="simulate_study", threads=1, log=given["log"],
     input=SimpleNamespace(**given["input"]), output=SimpleNamespace(**given["output"]),
     params=SimpleNamespace(**given["params"]),
 ))
@@ -184,7 +184,6 @@ simulate_study.main(SimpleNamespace(
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         given = {
-            "log": [str(tmp_path / f"{name}.log")],
             "input": {"whitelist": str(whitelist)},
             "output": {
                 key: str(tmp_path / name / file) for key, file in zip(keys, files, strict=True)
