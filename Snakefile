@@ -85,8 +85,9 @@ if workflow.is_main_process:
 
 
 onstart:
-    # Kept by a name, as it is released when its file is closed.
-    workflow.globals["study_lock"] = hold_study(Path(RESULTS), host_name())
+    if any(job.rule.name != "plan" for job in workflow.dag.needrun_jobs()):
+        # Kept by a name, as it is released when its file is closed.
+        workflow.globals["study_lock"] = hold_study(Path(RESULTS), host_name())
     atexit.register(report_full, [Path(RESULTS), Path(".snakemake")])
     keep_records_with(Path("results"), create=True)
     end_earlier_jobs(submits=not all(job.is_local for job in workflow.dag.needrun_jobs()))

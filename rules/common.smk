@@ -18,6 +18,8 @@ try:
         config,
         source=os.path.relpath((workflow.overwrite_configfiles or ["config/config.yaml"])[-1]),
         tables=Path(workflow.basedir) / "config",
+        # Loaded by the profile for SLURM, in a dry run too.
+        submits="latere.executor" in sys.modules,
     )
 except StudyError as error:
     # A message for the person at the keyboard: no traceback, exit code 1.

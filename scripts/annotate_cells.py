@@ -15,11 +15,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from latere import formulas
 from latere.errors import StudyError
-from latere.formulas import is_formula
 from latere.job import run_script, start
 from latere.tables import UNKNOWN, read_by_cell, read_normal
+from latere.values import FORMULA_PROBLEM, is_formula
 
 # Of a marker score: bins of genes by their expression, and random genes drawn from each bin that
 # holds a marker (the defaults of scanpy's `score_genes`).
@@ -186,7 +185,7 @@ def check_names(types: Iterable[str], where: str) -> None:
         A spreadsheet would run a name.
     """
     if odd := next(filter(is_formula, types), ""):
-        problem = f"the cell type {odd!r} is not valid: {formulas.PROBLEM}"
+        problem = f"the cell type {odd!r} is not valid: {FORMULA_PROBLEM}"
         raise StudyError(where, problem, "Rename it in the marker table, or use another model.")
 
 

@@ -5,6 +5,7 @@ import base64
 import gzip
 import hashlib
 import http.client
+import logging
 import netrc
 import os
 import re
@@ -29,7 +30,7 @@ GZIP, HDF5 = b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
 # What a file begins with, by the end of its name.
 BEGINS = {(".gz",): ("gzip", GZIP), (".h5ad", ".h5"): ("HDF5", HDF5)}
 HTML = re.compile(
-    r"(\s|<!--.*?-->|<\?xml.*?\?>)*<(!doctype\s+html|html|head|body|title|script)\b",
+    r"(?>\s+|<!--.*?-->|<\?xml.*?\?>)*+<(!doctype\s+html|html|head|body|title|script)\b",
     re.IGNORECASE | re.DOTALL,
 )
 # The block that ends a file of `bgzip` (SAM format specification, 4.1.2).
@@ -71,7 +72,12 @@ class Login(urllib.request.BaseHandler):
             if line := getattr(error, "lineno", None):
                 problem += f" (line {line})"
             fix = f"Write {NETRC_LINE}; only you may read the file (chmod 600)."
-            raise StudyError(path or "~/.netrc", problem, fix) from None
+            fault = StudyError(path or "~/.netrc", problem, fix)
+            if path:
+                raise fault from None
+            # Most servers need no login.
+            logging.warning("%s", fault)
+            hosts = {}
         # Its entry `default` is for any host, and so is not used.
         self.hosts = {host.lower(): login for host, login in hosts.items() if host != "default"}
 

@@ -147,7 +147,7 @@ def describe(model, seconds: float, seed: int, threads: int, full_gpu: str = "")
     model
         The trained model.
     seconds
-        What its training took.
+        What its training and latent space took.
     seed, threads
         As it was trained: on a CPU the last digits depend on the number of threads, too.
     full_gpu

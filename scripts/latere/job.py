@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from traceback import format_exception
@@ -55,10 +56,13 @@ def run_script(main: Callable, snakemake) -> None:
     snakemake.output = type(snakemake.output)(
         toclone=snakemake.output, custom_map=lambda path: str(outputs.place(Path(path)))
     )
-    outputs.stage(final)
+    try:
+        outputs.stage(final)
+    except OSError as error:
+        sys.exit(f"{snakemake.rule}: {error.strerror}: {error.filename}")
     caller = _chain()
     main(snakemake)
-    if _chain() != caller:
+    if not _is_served(caller):
         end_job()  # the last look: the next Snakemake may be making the same files
     outputs.publish(final)
 
@@ -100,12 +104,14 @@ def start(snakemake) -> logging.Logger:
     os.dup2(log, 2)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_WithoutSecrets("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(True)
     # Snakemake shows no further log of a failed job, that of SLURM for one, after an empty one.
     logging.info("%s: start, threads: %d", snakemake.rule, snakemake.threads)
     sys.excepthook = partial(_explain, snakemake.rule, terminal)
     WRITES_TO[:] = _folders(snakemake)
+    # So that temporary folders are removed: SLURM asks first, and so does `end_job`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     Thread(target=_end_with_caller, args=(_chain(),), daemon=True).start()
     outputs.verify(list(map(str, getattr(snakemake, "input", []))))
     return logging.getLogger(snakemake.rule)
@@ -127,12 +133,25 @@ def _folders(snakemake) -> list[tuple[str, Path]]:
 def _chain() -> list[int]:
     """This process, shells above it, and the process that they serve: Snakemake."""
     chain = [os.getpid(), os.getppid()]
-    try:
+    with suppress(OSError):  # it has ended meanwhile, or there is no /proc here
         while (about := _status(chain[-1]))[0] in SHELLS:
             chain.append(about[1])
-    except OSError:  # it has ended meanwhile, or there is no /proc here
-        pass
     return chain
+
+
+def _is_served(caller: list[int]) -> bool:
+    """Whether the processes of a chain are there; each knows the one above it as its parent."""
+    if os.getppid() != caller[1]:
+        return False
+    for process, parent in pairwise(caller[1:]):
+        try:
+            if _status(process)[1] != parent:
+                return False
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        except OSError:  # no file can be opened now: nothing is known
+            continue
+    return True
 
 
 def _status(process: int) -> tuple[str, int]:
@@ -144,10 +163,14 @@ def _status(process: int) -> tuple[str, int]:
 
 def _descendants(process: int) -> Iterator[int]:
     """Processes that a process has started, and that these have."""
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, children.read_text(encoding="utf-8").split()):
-            yield child
-            yield from _descendants(child)
+    children = []
+    with suppress(OSError):  # they end while we look
+        for listed in Path(f"/proc/{process}/task").glob("*/children"):
+            with suppress(OSError):
+                children += map(int, listed.read_text(encoding="utf-8").split())
+    for child in children:
+        yield child
+        yield from _descendants(child)
 
 
 def _end_with_caller(caller: list[int]) -> None:
@@ -156,7 +179,7 @@ def _end_with_caller(caller: list[int]) -> None:
     By looking again and again: `PR_SET_PDEATHSIG` follows the thread that started us, not its
     process, and `pidfd_open` needs Linux 5.3.
     """
-    while _chain() == caller:
+    while _is_served(caller):
         time.sleep(LOOK)
     end_job()
 

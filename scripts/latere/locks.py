@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from latere.errors import StudyError
 
@@ -24,7 +24,7 @@ class NoLocks(Exception):
     """The file system has no locks."""
 
 
-def open_lock(path: Path) -> TextIO:
+def open_lock(path: Path) -> BinaryIO:
     """Open a file to lock it; it is made if it is not there, and what it holds stays.
 
     Raises
@@ -32,17 +32,22 @@ def open_lock(path: Path) -> TextIO:
     StudyError
         A link lies in its place, which would let another user choose the file that we write.
     """
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+        except PermissionError:
+            # Of another user; to lock it, it is enough to read it.
+            lock = os.open(path, os.O_RDONLY | flags)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         problem = "is a symbolic link, and a lock file may not be one"
         raise StudyError(str(path), problem, "Remove the link.") from None
-    return os.fdopen(lock, "r+", encoding="utf-8")
+    return os.fdopen(lock, "rb", buffering=0)
 
 
-def try_lock(lock: TextIO) -> bool:
+def try_lock(lock: BinaryIO) -> bool:
     """Take a lock unless another process holds it.
 
     Returns
@@ -60,13 +65,14 @@ def try_lock(lock: TextIO) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        # NFS locks no file that was opened to be read (EBADF).
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF):
             raise NoLocks from None
         raise
     return True
 
 
-def hold_study(results: Path, host: str) -> TextIO | None:
+def hold_study(results: Path, host: str) -> BinaryIO | None:
     """Hold the results of a study for this process, until it ends.
 
     Snakemake's own locks do not do it: a run that ends removes those of all runs in its folder.
@@ -102,14 +108,14 @@ def hold_study(results: Path, host: str) -> TextIO | None:
         logging.warning("%s: no locks on this file system: start no second run of it", results)
         is_ours = True
     if not is_ours:
-        holder = lock.read().strip() or "another process"
+        holder = lock.read().decode(errors="replace").strip() or "another process"
         sys.exit(
             f"{results}: this study is being run already, by {holder}. Wait until that run ends, "
             "or end it; two runs would write the same files."
         )
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     with suppress(OSError):
-        lock.truncate()
-        lock.write(f"process {os.getpid()} on host {host}, started {started}\n")
-        lock.flush()
+        os.ftruncate(lock.fileno(), 0)
+        about = f"process {os.getpid()} on host {host}, started {started}\n"
+        os.pwrite(lock.fileno(), about.encode(), 0)
     return lock

@@ -1,6 +1,7 @@
 """Count matrices as people have them: which files make one, and what can be seen of it before
 the first job."""
 
+import logging
 import math
 import os
 import re
@@ -11,11 +12,10 @@ from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 
-from latere import formulas
 from latere.errors import StudyError
 from latere.files import read_head, require_file
-from latere.formulas import is_formula
 from latere.urls import URL
+from latere.values import FORMULA_PROBLEM, find_invisible, is_formula
 
 HDF5 = (".h5ad", ".h5")
 # Names of the three files of a 10x folder, the newer ones first.
@@ -300,6 +300,7 @@ def open_h5(path: str) -> Iterator:
             mend = "Give it more memory. If that is far more than the file has, it is damaged."
             raise StudyError(path, f"takes more memory than there is ({error})", mend) from None
         except UNREADABLE as error:
+            logging.info("what could not be read:", exc_info=True)
             told = error.args[0] if error.args else type(error).__name__
             raise StudyError(path, f"its HDF5 structure is damaged ({told})", DAMAGED) from None
 
@@ -474,6 +475,8 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
             raise StudyError(path, f"the parts of {place} do not fit its shape ({told})", DAMAGED)
     for table, length in zip(tables, shape, strict=True):
         index = file[table].attrs.get("_index") if table in file else None
+        if isinstance(index, bytes):  # as Julia writes it
+            index = index.decode()
         named = _length(file[table], index) if isinstance(index, str) else None
         if named is None:
             raise StudyError(path, f"its table {table} has no index (`_index`)", WRITE_AGAIN)
@@ -787,8 +790,11 @@ def find_shared(
         if any(re.search(r"[\t\n\r]", text) for text in texts):
             left_out[column] = "has tabs or line breaks"
             continue
+        if hidden := next(filter(None, map(find_invisible, texts)), None):
+            left_out[column] = f"has the invisible character {hidden!r}"
+            continue
         if formula := next(filter(is_formula, texts), ""):
-            left_out[column] = f"has {formula!r}, and {formulas.PROBLEM}"
+            left_out[column] = f"has {formula!r}, and {FORMULA_PROBLEM}"
             continue
         taken.add(name)
         for label, code in zip(labels, codes[first], strict=True):

@@ -6,10 +6,8 @@ each output lies a record of its size and checksum, which each job that reads it
 
 import hashlib
 import json
-import logging
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from latere.errors import StudyError
@@ -75,17 +73,28 @@ def verify(paths: list[str]) -> None:
         A file is missing, cut off or changed since it was made.
     """
     for path in map(Path, paths):
-        with suppress(FileNotFoundError):
-            for name, (size, digest) in json.loads(_record(path).read_text("utf-8")).items():
-                _compare(path, path / name, size, digest)
+        record = _record(path)
+        try:
+            content = json.loads(record.read_text("utf-8"))
+        except OSError:
+            continue
+        except ValueError:
+            fix = f"Remove it and {path}, and run again: both are made again."
+            raise StudyError(str(record), "is damaged: it is not a record", fix) from None
+        for name, (size, digest) in content.items():
+            _compare(path, path / name, size, digest)
 
 
 def _compare(path: Path, file: Path, size: int, digest: str | None) -> None:
     """Compare one file of an output with its record."""
     fix = f"It was cut off or changed after that. Remove {path} and run again: it is made again."
-    if not file.is_file():
-        raise StudyError(str(file), "is missing; it was written with the rest of its folder", fix)
-    found = file.stat().st_size
+    try:
+        # Of an open file: NFS may know the size of an older one by its name.
+        with open(file, "rb") as opened:
+            found = os.fstat(opened.fileno()).st_size
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}); it was written by an earlier job"
+        raise StudyError(str(file), problem, fix) from None
     if found != size:
         raise StudyError(str(file), f"has {found:,} bytes; {size:,} bytes were written", fix)
     if digest and _digest(file) != digest:
@@ -125,7 +134,6 @@ def _digest(file: Path) -> str:
 def _remove(path: Path) -> None:
     """Remove a file, a link or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
-        logging.info("%s: removing what an earlier job left", path)
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

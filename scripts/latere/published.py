@@ -5,10 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from latere import formulas
 from latere.errors import StudyError, StudyErrors
 from latere.files import read_table
-from latere.formulas import is_formula
+from latere.values import FORMULA_FIX, FORMULA_PROBLEM, is_formula
 
 COLUMNS = ("level", "name", "cells", "source", "reference")
 LEVELS = ("run", "sample")
@@ -97,6 +96,6 @@ def _to_published(row: dict, where: str) -> Published:
         raise StudyError(where, "the source is empty", "Tell who counted.")
     for column in ("source", "reference"):
         if is_formula(row[column]):
-            problem = f"the {column} {row[column]!r} is not valid: {formulas.PROBLEM}"
-            raise StudyError(where, problem, formulas.FIX)
+            problem = f"the {column} {row[column]!r} is not valid: {FORMULA_PROBLEM}"
+            raise StudyError(where, problem, FORMULA_FIX)
     return Published(**row | {"cells": int(row["cells"])})

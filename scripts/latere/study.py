@@ -14,16 +14,16 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from latere import formulas, gene_sets
+from latere import gene_sets
 from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.files import MISSING, fault_of, read_rows, read_table, require_file
-from latere.formulas import is_formula
 from latere.matrices import find_files, inspect, split_rows
 from latere.published import read_published
 from latere.reference import WAYS, check_head, read_releases, resolve
 from latere.urls import URL, conceal, find_fault
+from latere.values import FORMULA_FIX, FORMULA_PROBLEM, find_invisible, is_formula
 
 # No path and no level has them; single halves of UTF-16 pairs are no characters at all.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -168,7 +168,7 @@ class Study:
         return self.chemistries if name == AUTO else {name: self.chemistries[name]}
 
 
-def load_study(config: Mapping, source: str, tables: Path) -> Study:
+def load_study(config: Mapping, source: str, tables: Path, submits: bool = False) -> Study:
     """Read the sheet and check it with the configuration.
 
     Parameters
@@ -179,6 +179,8 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
         Name of its file, for messages.
     tables
         The folder with `schemas/` and `references.tsv`.
+    submits
+        Whether jobs go to SLURM, in command lines of Snakemake.
 
     Raises
     ------
@@ -201,6 +203,7 @@ def load_study(config: Mapping, source: str, tables: Path) -> Study:
     chemistries = read_chemistries(Path(config["chemistries"]))
     _raise(
         check_sources(runs, lines, sheet, list(chemistries))
+        or (submits and check_quotes(runs, lines, sheet))
         or check_files(runs, lines, sheet, made)
         or check_matrices(runs, lines, sheet, made)
     )
@@ -421,7 +424,7 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
     errors = []
     for number, row in rows:
         for column, cell in row.items():
-            if odd := next((sign for sign in cell if not sign.isprintable()), None):
+            if odd := find_invisible(cell):
                 where = f"{path}, row {number}, column '{column}'"
                 problem = f"{cell!r} has the invisible character {odd!r}"
                 errors.append(StudyError(where, problem, "Type the value again without it."))
@@ -438,8 +441,8 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
         for column in [name for name in row if name not in RUN_COLUMNS]:
             if is_formula(row[column]):
                 where = f"{path}, row {number}, column '{column}'"
-                problem = f"{row[column]!r} is not valid: {formulas.PROBLEM}"
-                errors.append(StudyError(where, problem, formulas.FIX))
+                problem = f"{row[column]!r} is not valid: {FORMULA_PROBLEM}"
+                errors.append(StudyError(where, problem, FORMULA_FIX))
     first = {}
     for number, row in rows:
         name = row.get("run")
@@ -646,6 +649,20 @@ def _true_path(path: str) -> str:
         return os.path.realpath(path)
     except (OSError, ValueError):
         return path
+
+
+def check_quotes(runs: list[Run], lines: Mapping[str, int], sheet: str) -> list[StudyError]:
+    """Files whose names Snakemake's quotes around an input of a submitted job do not hold."""
+    return [
+        StudyError(
+            f"{sheet}, row {lines[run.name]} (run {run.name})",
+            f"'{path}' has a quote or a backslash, which no job on SLURM can be given",
+            "Rename the file or the folder, or link to it by another name.",
+        )
+        for run in runs
+        for path in run.files
+        if re.search(r"""['"\\]""", path)
+    ]
 
 
 def check_matrices(
@@ -940,6 +957,8 @@ def _row_fault(row: Mapping[str, str]) -> tuple[str, str] | None:
         return "names no gene", "Fill the column 'gene_name', or remove the row."
     if not row.get("cell_type", "x").strip():
         return "column 'cell_type' is empty", "Fill it, or remove the row."
+    if is_formula(row.get("cell_type", "")):
+        return f"the cell type {row['cell_type']!r} is not valid: {FORMULA_PROBLEM}", FORMULA_FIX
     if row.get("gene_set", gene_sets.GENE_SETS[0]) not in gene_sets.GENE_SETS:
         known = f"Known: {', '.join(gene_sets.GENE_SETS)}."
         return f"the gene set {row['gene_set']!r} is not known", known

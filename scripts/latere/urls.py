@@ -21,7 +21,7 @@ ENDING = re.compile(
 HIDDEN = "***"
 CONCEALED = re.compile(r"[^?#]*\?[^#]*#(query-[0-9a-f]{12})")
 # A password that holds a slash is one, too; a port is none.
-USER = re.compile(r"://([^/?#\s]*@|[^/?#@\s:\[]*:(?!\d+/)\S*@)")
+USER = re.compile(r"://([^/?#\s]*@|[^/?#@\s:\[]*:(?!\d+([/?#]|$))\S*@)")
 # What names a value of a query; anything else may be a key itself.
 PARAMETER = re.compile(r"[A-Za-z][\w.-]{0,39}")
 IN_TEXT = re.compile(r"(?:https?|ftp)://[^\s\"<>]+|[?&][\w.~%+-]+=[^\s&#\"<>]+", re.IGNORECASE)
@@ -122,7 +122,7 @@ def _conceal_value(part: str) -> str:
     name, _, value = part.partition("=")
     if not value.strip("=") or not PARAMETER.fullmatch(name):
         return HIDDEN
-    ending = ENDING.search(value)
+    ending = ENDING.search(unquote(value))
     return f"{name}={HIDDEN}{ending[0].lower() if ending else ''}"
 
 

@@ -723,6 +723,10 @@ def structure_of_h5ad():
         "no index": (without("obs", "_index"), "obs has no index"),
         "no index of genes": (without("var", "_index"), "var has no index"),
         "index of no column": (with_attribute("obs", "_index", "x"), "obs has no index"),
+        "index of no column, in bytes": (
+            with_attribute("obs", "_index", np.bytes_("x")),
+            "no index",
+        ),
         "index of a number": (with_attribute("obs", "_index", 5), "m1.h5ad"),
         "index in a circle": (replace_with("obs/_index", h5py.SoftLink("/obs/_index")), "m1.h5ad"),
         "index a group": (replace_with("obs/_index", {}), "m1.h5ad"),

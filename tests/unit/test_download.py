@@ -285,6 +285,24 @@ def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(login, tmp_path, mo
         download.Login("http://127.0.0.1/")
 
 
+def test_a_netrc_that_nobody_named_stops_no_download(login, tmp_path, monkeypatch, caplog):
+    """Most servers need none, and curl takes files that the standard library does not."""
+    (tmp_path / ".netrc").write_text("machine h.org\nlogin me passwort SECRET123\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.delenv("NETRC")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert download.Login("http://127.0.0.1/").hosts == {}
+    assert "~/.netrc: the netrc cannot be read" in caplog.text and "SECRET" not in caplog.text
+
+
+def test_no_page_takes_long_to_look_at(tmp_path):
+    """Comments without end took twice as long with each: 9,000 of them fit."""
+    (tmp_path / "x").write_text("<!---->" * 9000 + "x")
+    assert not download.is_html(tmp_path / "x", "")
+    (tmp_path / "x").write_text("<!---->" * 9000 + " <html>")
+    assert download.is_html(tmp_path / "x", "")
+
+
 def test_what_fails_is_told_without_its_query(server, tmp_path, caplog):
     url, _, _ = server
     with pytest.raises(StudyError) as refused:

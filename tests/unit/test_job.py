@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from latere import disk
+from latere import disk, job
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SCRIPT = """
@@ -66,6 +66,29 @@ def test_a_log_that_cannot_be_made_is_told(log):
     assert status == 1
     assert told.startswith("align: ") and log in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "served"), [(errno.EMFILE, True), (errno.ENOENT, False), (errno.ESRCH, False)]
+)
+def test_only_a_caller_that_is_gone_ends_a_job(monkeypatch, error, served):
+    """By a shell between, as conda's; where no further file can be opened, nothing is known."""
+
+    def fail(process):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(job, "_status", fail)
+    assert job._is_served([os.getpid(), os.getppid(), 1]) == served
+    assert not job._is_served([os.getpid(), os.getppid() + 1])
+
+
+def test_processes_that_end_meanwhile_end_no_search():
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert list(job._descendants(gone.pid)) == []
+    with subprocess.Popen(["sleep", "600"]) as child:
+        assert child.pid in list(job._descendants(os.getpid()))
+        child.kill()
 
 
 FULL_SCRATCH = """

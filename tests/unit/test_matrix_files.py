@@ -519,3 +519,13 @@ def test_split_of_a_folder_is_refused(touch):
     folder = touch(*three("a/"))
     with pytest.raises(StudyError, match="`split` needs an .h5ad"):
         split_rows({"matrix": f"{folder}/a", "split": "donor"}, set())
+
+
+def test_an_index_that_julia_named_is_read(tmp_path):
+    """As bytes, which anndata reads, too."""
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(np.eye(3, dtype=np.float32)).write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        for table in ("obs", "var"):
+            file[table].attrs["_index"] = np.bytes_("_index")
+    inspect((str(path),), "", "")

@@ -73,7 +73,7 @@ CUTS = {
         lambda data: b"\1" + data[1:],
         "another content",
     ),
-    "a file of a folder is gone": ("model/inner/model.pt", None, "is missing"),
+    "a file of a folder is gone": ("model/inner/model.pt", None, "cannot be read (No such file"),
 }
 
 
@@ -116,9 +116,24 @@ def test_files_of_others_and_shared_files_are_not_looked_at(tmp_path):
     outputs.verify([str(link), str(shared), str(tmp_path / "nowhere")])
 
 
+def test_a_record_that_is_damaged_is_named(made, tmp_path):
+    """As after a power cut, which leaves an empty file."""
+    record = tmp_path / outputs.RECORDS / "tests.tsv.json"
+    record.write_text("")
+    with pytest.raises(StudyError) as error:
+        outputs.verify(made)
+    assert error.value.where == str(record)
+
+
 SNAKEFILE = """
 rule all:
     input: "made/table.tsv"
+
+rule read:
+    input: "made/table.tsv", "made/folder"
+    output: "read.txt"
+    log: "read.log"
+    script: "scripts/read.py"
 
 rule make:
     output: "made/table.tsv", directory("made/folder")
@@ -144,18 +159,41 @@ if __name__ == "__main__":
 """
 
 
+READER = """
+from pathlib import Path
+from latere.job import run_script, start
+
+def main(snakemake):
+    start(snakemake)
+    Path(snakemake.output[0]).write_text(Path(snakemake.input[0]).read_text())
+
+if __name__ == "__main__":
+    run_script(main, snakemake)
+"""
+
+
 @pytest.fixture
-def running(tmp_path, root):
-    """A running Snakemake whose one job waits, and what that job has started."""
+def call(tmp_path, root):
+    """Start Snakemake on two rules, in a folder of its own."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "scripts/make.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    (tmp_path / "scripts/read.py").write_text(READER)
     env = os.environ | {"PYTHONPATH": str(root / "scripts")}
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+
+    def start(*words):
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", *words]
+        with (tmp_path / "out").open("w") as out:
+            return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=out, stderr=out)
+
+    return start
+
+
+@pytest.fixture
+def running(call, tmp_path):
+    """A running Snakemake whose one job waits, and what that job has started."""
+    process = call()
     wait_until((tmp_path / "child").exists)
     yield process, tmp_path
     if process.poll() is None:
@@ -190,6 +228,33 @@ def test_a_job_ends_with_its_snakemake_and_leaves_no_output(running):
     time.sleep(1)
     assert not (folder / "made/table.tsv").exists() and not (folder / "made/folder").exists()
     assert "Snakemake has ended" in (folder / "make.log").read_text()
+
+
+def test_what_a_killed_job_left_hides_nothing_of_the_next(running, call):
+    """Its log begins with the start, and a job ends at an input that was cut off."""
+    process, folder = running
+    child = int((folder / "child").read_text())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not is_running(child))
+    assert any((folder / "made" / outputs.MAKING).iterdir())
+    assert call("--unlock").wait(60) == 0
+    (folder / "child").unlink()
+    (folder / "go").touch()
+    assert call("--", "read.txt").wait(60) == 0
+    os.kill(int((folder / "child").read_text()), signal.SIGKILL)
+    assert "INFO make: start, threads: 1" in (folder / "make.log").read_text().splitlines()[0]
+    assert (folder / "read.txt").read_text() == "whole"
+    (folder / "read.txt").unlink()
+    table = folder / "made/table.tsv"
+    times = table.stat()
+    table.write_text("who")
+    os.utime(table, (times.st_atime, times.st_mtime))
+    assert call("--", "read.txt").wait(60) == 1
+    assert not (folder / "read.txt").exists()
+    said = (folder / "out").read_text()
+    assert "read: made/table.tsv: has 3 bytes; 5 bytes were written" in said
+    assert "Traceback" not in (folder / "read.log").read_text()
 
 
 def test_a_job_whose_snakemake_stays_writes_its_outputs(running):

@@ -36,6 +36,7 @@ def test_name_of_a_download(url, name):
     [
         ("https://h/geo/download/?acc=GSM1&format=file&file=GSM1_SECRET123.h5", "/_file-.h5"),
         ("https://h/get.php?f=SECRET123.mtx.gz&x=1", "/_file-get.php.mtx.gz"),
+        ("https://h/geo/download/?acc=GSM1&file=GSM1%5FSECRET123%2Eh5", "/_file-.h5"),
         (SIGNED, "/x.h5ad"),
     ],
 )
@@ -120,7 +121,13 @@ def test_a_login_goes_to_netrc_and_is_not_shown(url):
 
 @pytest.mark.parametrize(
     "text",
-    ["https://h.org:8080/@scope/a~b/x(1).h5ad?a=b", "ftp://h/x", "http://[::1]:80/x", "a b/*?.fq"],
+    [
+        "https://h.org:8080/@scope/a~b/x(1).h5ad?a=b",
+        "https://h.org:8443?x=a@b",
+        "ftp://h/x",
+        "http://[::1]:80/x",
+        "a b/*?.fq",
+    ],
 )
 def test_valid_paths_and_urls(text):
     assert find_fault(text) is None

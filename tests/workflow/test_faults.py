@@ -78,6 +78,9 @@ def test_a_study_runs_once_at_a_time(start, project):
     said = log.read_text()
     assert f"results/one: this study is being run already, by process {first.pid} on host" in said
     assert "Traceback" not in said
+    command = [sys.executable, "-m", "snakemake", "plan", "--cores", "1", "--config", "study=one"]
+    planned = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert planned.returncode == 0, planned.stderr  # it makes no file
     script.resume()
     assert first.wait(120) == 0
     assert (project / "results/one" / LIST).read_bytes() == (
