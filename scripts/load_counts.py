@@ -9,10 +9,12 @@ from pathlib import Path
 
 from latere import matrices
 from latere.errors import StudyError
-from latere.files import open_plain
+from latere.files import open_plain, read_head
 from latere.job import run_script, start
 from latere.tables import write_counts
 
+# Bytes of a line of barcodes or features, which is read whole.
+LONGEST_LINE = 1 << 20
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
 NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
 EXPRESSION = "Gene Expression"
@@ -44,8 +46,18 @@ def read_lines(path: str):
     -------
     DataFrame
         One row a line; columns 0, 1, ...
+
+    Raises
+    ------
+    StudyError
+        Its first line has no end within what a line may have.
     """
     import pandas as pd
+
+    head = read_head(path, LONGEST_LINE)
+    if len(head) == LONGEST_LINE and b"\n" not in head:
+        problem = f"its first line is longer than {LONGEST_LINE >> 20} MB"
+        raise StudyError(path, problem, "Give the table as CellRanger or STARsolo writes it.")
 
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3, "keep_default_na": False}
     with open_plain(path) as file:

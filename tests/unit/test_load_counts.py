@@ -532,3 +532,10 @@ def test_counts_are_read_in_parts_as_they_are_written(write_10x, tmp_path):
     write_counts(tmp_path / "r1.h5ad", load(write_10x("r1"))[0])
     part = ad.read_h5ad(tmp_path / "r1.h5ad", backed="r")[1:].to_memory()
     np.testing.assert_array_equal(part.X.toarray(), COUNTS[1:])
+
+
+def test_a_table_without_line_ends_fills_no_memory(tmp_path):
+    path = tmp_path / "features.tsv.gz"
+    path.write_bytes(gzip.compress(bytes(2 << 20)))
+    with pytest.raises(StudyError, match="its first line is longer than 1 MB"):
+        load_counts.read_lines(str(path))
