@@ -180,8 +180,8 @@ def test_comments_docstrings_and_blank_lines(project, planned):
         # Reached by no job, only as the DAG is built.
         (
             "study",
-            'rpartition("/")',
-            'lower().rpartition("/")',
+            "MOST_NAME = 100",
+            "MOST_NAME = 99",
             [],
         ),
     ],
