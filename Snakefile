@@ -10,7 +10,7 @@ min_version("9.14")  # path variables
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
-from latere import efficiency
+from latere import efficiency, outputs
 from latere.cache import forget_gone
 from latere.check import check_files
 from latere.code import recorded_params
@@ -94,6 +94,7 @@ onstart:
 
 
 onsuccess:
+    outputs.forget_gone(Path(RESULTS))
     efficiency.tell(log, RESULTS)
 
 

@@ -116,6 +116,12 @@ def test_files_of_others_and_shared_files_are_not_looked_at(tmp_path):
     outputs.verify([str(link), str(shared), str(tmp_path / "nowhere")])
 
 
+def test_no_record_stays_of_an_output_that_is_gone(made, tmp_path):
+    Path(made[0]).unlink()
+    outputs.forget_gone(tmp_path)
+    assert [path.name for path in (tmp_path / outputs.RECORDS).iterdir()] == ["model.json"]
+
+
 def test_a_record_that_is_damaged_is_named(made, tmp_path):
     """As after a power cut, which leaves an empty file."""
     record = tmp_path / outputs.RECORDS / "tests.tsv.json"

@@ -184,7 +184,7 @@ def test_pages(demo):
     )
     told = [
         line.split(": ")[1].strip('"')
-        for path in (demo / "versions").iterdir()
+        for path in (demo / "versions").glob("*.yml")
         for line in path.read_text().splitlines()[1:]
     ]
     assert len(told) > 12
