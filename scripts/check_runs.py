@@ -319,12 +319,14 @@ def check_cells(runs: list[Run], samples: list[str], sides: dict, min_cells: int
         barcodes = run.facts["barcodes"]
         if not run.called:
             verdict, detail = FAIL, f"no cell is called among {barcodes['number']:,} barcodes"
-            mend = ": none has a count. Check the source of the run, or take out its row."
+            mend = (
+                ": none has a count. Check the source of the run, or remove its row from the sheet."
+            )
             if barcodes["with_counts"]:
-                mend = ". See the knee plot; without the run, take out its row."
+                mend = ". See the knee plot; to leave the run out, remove its row."
         elif not run.kept:
             verdict = FAIL
-            mend = ". See cells/limits.tsv and the knee plot; without the run, take out its row."
+            mend = ". See cells/limits.tsv and the knee plot; to leave the run out, remove its row."
         elif run.kept < FEW_CELLS:
             verdict, mend = (
                 WARN,

@@ -20,13 +20,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 from latere.cache import exclusive, point, workshop
 from latere.errors import StudyError
+from latere.files import GZIP
 from latere.job import run_script, start
 from latere.urls import hide
 
 ATTEMPTS = 4
 TIMEOUT = 60
 PAUSE = 10
-GZIP, HDF5 = b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 # What a file begins with, by the end of its name.
 BEGINS = {(".gz",): ("gzip", GZIP), (".h5ad", ".h5"): ("HDF5", HDF5)}
 HTML = re.compile(
@@ -240,8 +241,8 @@ def hdf5_end(head: bytes) -> int:
         Bytes; 0 where the superblock is not known.
     """
     version = head[8]
-    # Where the size of an address is told, and the first address; the base is the first, the end
-    # the third.
+    # Positions of the size of an address, and of the first address. The first address is the base
+    # of the file, the third its end.
     places = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
     if version not in places:
         return 0

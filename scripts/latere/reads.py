@@ -10,6 +10,7 @@ from isal import igzip, isal_zlib
 
 from latere.chemistry import Chemistry
 from latere.errors import StudyError
+from latere.files import GZIP
 
 # Small enough to stay in the cache of a core: 10,000 take 2.5 times as long (measured).
 BATCH = 256
@@ -20,7 +21,6 @@ JOIN = (
     'awk -F\'\\t\' \'$1 == "" || $2 == "" {{exit 1}} '
     "{{print NR % 2 ? $1 : substr($1, 1, {}) $2}}';;"
 )
-GZIP = b"\x1f\x8b"
 COPY_AGAIN = "It was cut off or damaged when it was written, copied or downloaded: get it again."
 
 
