@@ -3,7 +3,8 @@ rule wait_for:
     output:
         "out/{what}.txt",
     resources:
-        mem_mb=lambda wildcards, attempt: 300 * attempt,
+        # Snakemake in the job holds 180 MB, which SLURM counts twice while it starts a process.
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         slurm_partition=lambda wildcards: "gpu" if wildcards.what == "cancel" else "cpu",
     shell:
         # To the place that the test opens; at most half a minute.
@@ -18,7 +19,7 @@ rule copy:
     output:
         "copied.tsv",
     resources:
-        mem_mb=300,
+        mem_mb=1000,
     shell:
         "cp {input:q} {output}"
 

@@ -85,9 +85,9 @@ def test_a_preempted_job_starts_again_with_the_same_request(project, cluster, ur
     run.succeed()
     jobs = read(project, run)
     for name in ("requeue", "cancel"):
-        assert list(jobs.loc[name, "State"]) == ["PREEMPTED", "COMPLETED"]
-        assert list(jobs.loc[name, "ReqMem"]) == ["300M", "300M"]
-    assert list(jobs.loc["scancel", "ReqMem"]) == ["300M", "600M"]
+        assert list(jobs.loc[name, "State"]) == ["PREEMPTED", "COMPLETED"], run.output
+        assert list(jobs.loc[name, "ReqMem"]) == ["1000M", "1000M"]
+    assert list(jobs.loc["scancel", "ReqMem"]) == ["1000M", "2000M"]
     # Not started by SLURM itself as well.
     assert cluster.sacct("JobID", duplicates=True)["JobID"].is_unique
 
