@@ -10,15 +10,15 @@ min_version("9.14")  # path variables
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
-from latere import efficiency, outputs
-from latere.cache import forget_gone
-from latere.check import check_files
-from latere.code import recorded_params
+from latere.cluster import efficiency
+from latere.cluster.slurm import end_earlier_jobs, host_name, show_hidden_logs
 from latere.disk import report_full
-from latere.locks import hold_study
-from latere.records import keep_records_with
-from latere.slurm import end_earlier_jobs, host_name, show_hidden_logs
-from latere.study import ACCESSION
+from latere.rerun.code import recorded_params
+from latere.rerun.leftovers import forget_links, forget_records
+from latere.rerun.lock import hold_study
+from latere.rerun.records import keep_records_with
+from latere.study.check import check_files
+from latere.study.study import ACCESSION
 from latere.urls import NAME as URL_NAME
 
 # The default profile does so before Snakemake reads them, unless a call leaves it out.
@@ -81,7 +81,7 @@ for step in workflow.rules:
 
 if workflow.is_main_process:
     keep_records_with(Path("results"), create=False)
-    forget_gone(Path(RESULTS))
+    forget_links(Path(RESULTS))
 
 
 onstart:
@@ -94,7 +94,7 @@ onstart:
 
 
 onsuccess:
-    outputs.forget_gone(Path(RESULTS))
+    forget_records(Path(RESULTS))
     efficiency.tell(log, RESULTS)
 
 

@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urljoin
 
-from latere.chemistry import find_whitelist, whitelist_name
+from latere.reads.chemistry import find_whitelist, whitelist_name
 from latere.errors import StudyError
 from snakemake import __version__ as SNAKEMAKE
 
-from latere import requests, study
+from latere.cluster import requests
+from latere.study import study
 from latere.urls import URL, SecretUrl, url_name
 
 try:
@@ -19,7 +20,7 @@ try:
         source=os.path.relpath((workflow.overwrite_configfiles or ["config/config.yaml"])[-1]),
         tables=Path(workflow.basedir) / "config",
         # Loaded by the profile for SLURM, in a dry run too.
-        submits="latere.executor" in sys.modules,
+        submits="latere.cluster.executor" in sys.modules,
     )
 except StudyError as error:
     # A message for the person at the keyboard: no traceback, exit code 1.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dnaio import SequenceRecord, records_are_mates
 
-from latere.chemistry import Chemistry, find_whitelist, read_chemistries
 from latere.errors import StudyError
 from latere.job import run_script, start
-from latere.reads import read_barcodes, read_batches
+from latere.reads.chemistry import Chemistry, find_whitelist, read_chemistries
+from latere.reads.fastq import read_barcodes, read_batches
 
 # The first reads of a run come from the edge of the flow cell and can be poor, so the sample is
 # taken evenly from many more.

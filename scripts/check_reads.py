@@ -11,10 +11,10 @@ from pathlib import Path
 
 from dnaio import records_are_mates
 
-from latere.chemistry import Chemistry
 from latere.errors import StudyError
 from latere.job import run_script, start
-from latere.reads import read_batches
+from latere.reads.chemistry import Chemistry
+from latere.reads.fastq import read_batches
 
 # Letters, and what stands for an unknown base. FastQC lists frequent sequences as they are, and
 # MultiQC takes them for HTML.

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from latere.errors import StudyError
 from latere.job import run, run_script, start
-from latere.star import (
+from latere.reads.star import (
     ALIGNMENT,
     check_all_read,
     link_files,

@@ -3,10 +3,10 @@ reads it."""
 
 from pathlib import Path
 
-from latere.chemistry import find_whitelist
 from latere.errors import StudyError
 from latere.job import run_script, start
-from latere.reads import read_barcodes
+from latere.reads.chemistry import find_whitelist
+from latere.reads.fastq import read_barcodes
 
 
 def unpack_whitelist(source: Path, target: Path, length: int) -> int:

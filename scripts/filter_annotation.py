@@ -17,7 +17,7 @@ from pathlib import Path
 from latere.errors import StudyError
 from latere.files import open_plain
 from latere.job import run_script, start
-from latere.reference import attribute, check_head
+from latere.reads.genome import attribute, check_head
 
 # Of genes and transcripts; `lincRNA` and `antisense` are `lncRNA` since GENCODE 31 and M22
 # (Ensembl 97), `protein_coding_LoF` came with GENCODE 44 and M33 (Ensembl 110).

@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-from latere import matrices
+from latere.counts import matrices
 from latere.errors import StudyError
 from latere.files import open_plain, read_head
 from latere.job import run_script, start
@@ -630,7 +630,7 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
     Parameters
     ----------
     files
-        As `latere.matrices.find_files` gives them.
+        As `latere.counts.matrices.find_files` gives them.
     layout
         layer, subset and barcodes, as in the sheet.
 

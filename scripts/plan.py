@@ -1,4 +1,4 @@
-"""What a study will cost by stage: jobs as Snakemake counts them, figures of latere.requests."""
+"""What a study will cost by stage: jobs counted by Snakemake, needs of jobs from `cluster.requests`."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from latere import requests
+from latere.cluster import requests
 from latere.job import JobError
 
 WIDTH = 100

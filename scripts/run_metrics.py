@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 from latere.job import run_script, start
-from latere.star import read_call, read_log, read_strands
+from latere.reads.star import read_call, read_log, read_strands
 
 # Points of a knee curve: enough for its form, few enough for a light page.
 KNEE_POINTS = 200

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from latere.cache import exclusive, link, workshop
 from latere.files import open_plain
 from latere.job import run, run_script, start
-from latere.star import to_command
+from latere.reads.star import to_command
 
 # Read length less 1, as the manual advises; 10x cDNA reads have 90 to 98 bases.
 OVERHANG = 97

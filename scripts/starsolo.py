@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latere.chemistry import Chemistry, solo_options
 from latere.job import run, run_script, start
-from latere.reads import joining_command
-from latere.star import (
+from latere.reads.chemistry import Chemistry, solo_options
+from latere.reads.fastq import joining_command
+from latere.reads.star import (
     ALIGNMENT,
     check_all_read,
     link_files,

@@ -69,15 +69,6 @@ def point(path: Path, target: Path) -> None:
     fresh.replace(path)
 
 
-def forget_gone(results: Path) -> None:
-    """Remove a study's links to shared files that are gone: at such a link Snakemake ends, while a
-    file that is not there is made anew if something needs it."""
-    for folder in ("sra", "downloads"):
-        for path in results.glob(f"{folder}/**/*"):
-            if path.is_symlink() and not path.exists():
-                path.unlink()
-
-
 def link(shared: Path, path: Path) -> None:
     """Give a study a file of a shared folder: a hard link, which stays and moves with its results;
     a symbolic one where the file system does not let it be."""

@@ -85,19 +85,6 @@ def verify(paths: list[str]) -> None:
             _compare(path, path / name, size, digest)
 
 
-def forget_gone(results: Path) -> None:
-    """Remove the records of outputs that are gone, as Snakemake removes temporary ones.
-
-    Parameters
-    ----------
-    results
-        The folder of results of a study.
-    """
-    for record in results.glob(f"**/{RECORDS}/*.json"):
-        if not (record.parent.parent / record.stem).exists():
-            record.unlink(missing_ok=True)
-
-
 def _compare(path: Path, file: Path, size: int, digest: str | None) -> None:
     """Compare one file of an output with its record."""
     fix = f"It was cut off or changed after that. Remove {path} and run again: it is made again."

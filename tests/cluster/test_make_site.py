@@ -6,7 +6,7 @@ import sys
 import yaml
 from cluster import CORES
 
-from latere.requests import LEAST_MEM_MB, LEAST_MINUTES
+from latere.cluster.requests import LEAST_MEM_MB, LEAST_MINUTES
 
 # Two small jobs of a kind, and one job of another.
 ENVS = ["report", "sra"]
@@ -19,7 +19,7 @@ def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
 
     def make_site(*words):
         """`make site` in the clone, without the set-up."""
-        command = ["env", "PYTHONPATH=scripts", sys.executable, "-m", "latere.site", *words]
+        command = ["env", "PYTHONPATH=scripts", sys.executable, "-m", "latere.cluster.site", *words]
         return cluster.call(*command, cwd=project.folder)
 
     file = project.folder / "profiles/slurm/site.yaml"

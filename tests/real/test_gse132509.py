@@ -5,7 +5,7 @@ import csv
 import pytest
 import yaml
 
-from latere.study import load_study
+from latere.study.study import load_study
 
 pytestmark = pytest.mark.real
 KIT = {"10x 3' v2": "10xv2"}

@@ -24,10 +24,10 @@ import threadpoolctl  # noqa: F401
 from snakemake.common.configfile import load_configfile
 
 import load_counts
-from latere.check import read_yaml
+from latere.cluster.requests import Sizes
 from latere.errors import StudyError
-from latere.requests import Sizes
-from latere.study import load_schema, load_study
+from latere.study.check import read_yaml
+from latere.study.study import load_schema, load_study
 
 SECONDS, BYTES = 20, 1 << 30
 # Words of a program, not of a message for people.
@@ -133,7 +133,7 @@ def outcomes(cases: list[bad_inputs.Case], study: Path, tables: Path) -> list[tu
 def schemas_once():
     """The schemas are ours and take longer to read than all else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("latere.study.load_schema", cache(load_schema))
+        patch.setattr("latere.study.study.load_schema", cache(load_schema))
         yield
 
 

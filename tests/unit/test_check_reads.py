@@ -8,7 +8,7 @@ import pytest
 
 from check_reads import check_reads
 from latere.errors import StudyError
-from latere.reads import BATCH
+from latere.reads.fastq import BATCH
 
 SPOTS = 2 * BATCH + 100
 SIZES = {"barcode": 26, "cdna": 91, "index": 8}

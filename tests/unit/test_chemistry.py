@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from latere.chemistry import COLUMNS, Chemistry, read_chemistries, solo_options, whitelist_name
 from latere.errors import StudyError
-from latere.reads import joining_command, read_barcodes
-from latere.star import ALIGNMENT, link_reads, to_command
+from latere.reads.chemistry import (
+    COLUMNS,
+    Chemistry,
+    read_chemistries,
+    solo_options,
+    whitelist_name,
+)
+from latere.reads.fastq import joining_command, read_barcodes
+from latere.reads.star import ALIGNMENT, link_reads, to_command
 
 TABLE = Path(__file__).resolve().parents[2] / "config" / "chemistries.tsv"
 ROW = dict(

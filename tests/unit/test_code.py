@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from latere.code import dump, fingerprint, r_tokens, recorded_params
+from latere.rerun.code import dump, fingerprint, r_tokens, recorded_params
 
 FILES = {
     "step.py": '''
@@ -294,7 +294,8 @@ def test_the_locale_does_not_change_a_fingerprint(tmp_path):
     script = tmp_path / "step.py"
     script.write_text("UNIT = 'µm'\nprint(UNIT)\n", encoding="utf-8")
     ask = (
-        "import sys, latere.code, pathlib as p; print(latere.code.fingerprint(p.Path(sys.argv[1])))"
+        "import sys, pathlib; from latere.rerun.code import fingerprint;"
+        "print(fingerprint(pathlib.Path(sys.argv[1])))"
     )
     # No UTF-8 mode, in which Python would not look at the locale.
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

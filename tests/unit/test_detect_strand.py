@@ -10,7 +10,7 @@ import pytest
 import detect_strand
 from detect_strand import ask_genes, call_strand, check_mapped, choose_chemistry
 from latere.errors import StudyError
-from latere.star import read_strands
+from latere.reads.star import read_strands
 
 BOTH = {"10xv2": "Forward", "10x5pv2": "Reverse"}
 

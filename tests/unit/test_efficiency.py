@@ -6,8 +6,8 @@ import csv
 
 import pytest
 
-from latere import efficiency
-from latere.efficiency import (
+from latere.cluster import efficiency
+from latere.cluster.efficiency import (
     Row,
     advise,
     read_groups,

@@ -82,8 +82,8 @@ def imports(tree, deep=True):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module
-            if node.module == "latere":
-                yield from (f"latere.{alias.name}" for alias in node.names)
+            if node.module.startswith("latere"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def needs(script):

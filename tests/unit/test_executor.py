@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from latere.executor import MOST_LOSSES, Executor, find_unsafe
+from latere.cluster.executor import MOST_LOSSES, Executor, find_unsafe
 
 
 class Job:

@@ -3,7 +3,7 @@
 import pytest
 
 from latere.errors import StudyError
-from latere.study import Study, check_config, check_limits, load_schema
+from latere.study.study import Study, check_config, check_limits, load_schema
 
 FLOOR = {"deviations": 5, "floor": 500, "ceiling": None}
 NONE = {"max_counts": None, "max_genes": None}

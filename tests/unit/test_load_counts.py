@@ -17,8 +17,8 @@ from scipy.io import mmwrite
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, random_array
 
 import load_counts
+from latere.counts.matrices import find_files
 from latere.errors import StudyError
-from latere.matrices import find_files
 from latere.tables import write_counts
 
 COUNTS = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [1, 1, 1, 7]], dtype=np.float32)

@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from latere.errors import StudyError
-from latere.study import Run, check_contrasts, check_rows, expand_rows, load_schema, load_study
+from latere.study.study import (
+    Run,
+    check_contrasts,
+    check_rows,
+    expand_rows,
+    load_schema,
+    load_study,
+)
 from latere.values import is_formula
 
 CONTRAST = {"column": "stage", "case": "late", "control": "early", "covariates": []}

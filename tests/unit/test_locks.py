@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from latere import cache, locks
+from latere import cache
 from latere.errors import StudyError
+from latere.rerun.lock import STUDY_LOCK, hold_study
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 HOLD = """
 import sys, time
 from pathlib import Path
-from latere.locks import hold_study
+from latere.rerun.lock import hold_study
 
 lock = hold_study(Path(sys.argv[1]), "login1")
 print("held", flush=True)
@@ -35,26 +36,26 @@ def test_a_study_runs_once_at_a_time(tmp_path):
     try:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(SystemExit) as error:
-            locks.hold_study(results, "here")
+            hold_study(results, "here")
         said = str(error.value)
         assert str(results) in said and f"process {other.pid} on host login1" in said
         assert f"started {time.strftime('%Y')}" in said
         # Another study in the same folder.
-        locks.hold_study(tmp_path / "results/other", "here").close()
+        hold_study(tmp_path / "results/other", "here").close()
     finally:
         other.kill()  # as `kill -9`: the kernel releases the lock
         other.wait()
-    lock = locks.hold_study(results, "here")
-    assert f"process {os.getpid()} on host here" in (results / locks.STUDY_LOCK).read_text()
+    lock = hold_study(results, "here")
+    assert f"process {os.getpid()} on host here" in (results / STUDY_LOCK).read_text()
     lock.close()
 
 
 def test_no_lock_follows_a_link(tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine")
-    (tmp_path / locks.STUDY_LOCK).symlink_to(precious)
+    (tmp_path / STUDY_LOCK).symlink_to(precious)
     with pytest.raises(SystemExit, match="symbolic link"):
-        locks.hold_study(tmp_path, "here")
+        hold_study(tmp_path, "here")
     (tmp_path / ".index.lock").symlink_to(precious)
     with pytest.raises(StudyError, match="symbolic link"), cache.exclusive(tmp_path / "index"):
         pass
@@ -62,7 +63,7 @@ def test_no_lock_follows_a_link(tmp_path):
 
 
 def test_where_nothing_can_be_written_the_first_job_says_so():
-    assert locks.hold_study(Path("/proc/results"), "here") is None
+    assert hold_study(Path("/proc/results"), "here") is None
 
 
 def test_a_lock_of_another_user_is_held_by_reading_it(tmp_path, monkeypatch):
@@ -80,8 +81,8 @@ def test_a_lock_of_another_user_is_held_by_reading_it(tmp_path, monkeypatch):
 
         monkeypatch.setattr(os, "open", refuse)
         with pytest.raises(SystemExit, match=f"process {other.pid} on host login1"):
-            locks.hold_study(results, "here")
+            hold_study(results, "here")
     finally:
         other.kill()
         other.wait()
-    locks.hold_study(results, "here").close()
+    hold_study(results, "here").close()

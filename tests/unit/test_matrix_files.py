@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from latere import matrices
+from latere.counts import matrices
+from latere.counts.matrices import find_files, inspect, split_rows
 from latere.errors import StudyError
-from latere.matrices import find_files, inspect, split_rows
 from latere.urls import conceal
 
 MTX = "%%MatrixMarket matrix coordinate integer general\n%\n2 1 1\n1 1 3\n"

@@ -12,6 +12,7 @@ import pytest
 
 from latere import outputs
 from latere.errors import StudyError
+from latere.rerun.leftovers import forget_records
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_files_of_others_and_shared_files_are_not_looked_at(tmp_path):
 
 def test_no_record_stays_of_an_output_that_is_gone(made, tmp_path):
     Path(made[0]).unlink()
-    outputs.forget_gone(tmp_path)
+    forget_records(tmp_path)
     assert [path.name for path in (tmp_path / outputs.RECORDS).iterdir()] == ["model.json"]
 
 

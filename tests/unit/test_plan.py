@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latere.requests import Sizes
-from latere.study import Run, Study
+from latere.cluster.requests import Sizes
+from latere.study.study import Run, Study
 from plan import cost_jobs, describe_columns, parse_jobs, show, sum_stages
 
 TEXT = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from latere.records import KINDS, keep_records_with
+from latere.rerun.records import KINDS, keep_records_with
 
 RESULTS = Path("results")
 LINKS = [Path(".snakemake", kind) for kind in KINDS]

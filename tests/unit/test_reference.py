@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from extract_whitelist import unpack_whitelist
-from latere.chemistry import find_whitelist, read_chemistries
 from latere.errors import StudyError
+from latere.reads.chemistry import find_whitelist, read_chemistries
 from tool_versions import TOOLS, tool_version
 
 ROOT = Path(__file__).resolve().parents[2]

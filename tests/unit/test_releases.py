@@ -8,7 +8,7 @@ import yaml
 
 from filter_annotation import KEPT, ON_Y, Gene, verdict
 from latere.errors import StudyError
-from latere.reference import read_releases, resolve
+from latere.study.references import read_releases, resolve
 from latere.urls import URL, url_name
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

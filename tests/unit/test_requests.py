@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from latere import requests
-from latere.requests import Need, Shape, Sizes, Unknown
-from latere.study import Run, Study
+from latere.cluster import requests
+from latere.cluster.requests import Need, Shape, Sizes, Unknown
+from latere.study.study import Run, Study
 from latere.urls import url_name
 
 # As measured: MB at the peak. Two studies drawn from PBMC, two studies and two runs, each with

@@ -5,10 +5,9 @@ import subprocess
 import pytest
 from snakemake_executor_plugin_slurm.partitions import parse_scontrol_partition_output
 
-from latere import site as reader
-from latere.errors import StudyError
-from latere.requests import LEAST_MINUTES
-from latere.site import (
+from latere.cluster import site as reader
+from latere.cluster.requests import LEAST_MINUTES
+from latere.cluster.site import (
     AS_CLONED,
     describe_site,
     find_conda,
@@ -17,6 +16,7 @@ from latere.site import (
     read_site,
     render_site,
 )
+from latere.errors import StudyError
 
 # Printed by SLURM 22.05: `scontrol show partition`, and
 # `sinfo --noheader --exact --format '%R|%m|%c|%G'`.

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from latere import slurm
-from latere.executor import NOTICES, Executor
+from latere.cluster import slurm
+from latere.cluster.executor import NOTICES, Executor
 
 SBATCH = Path(__file__).resolve().parents[2] / "profiles/slurm/bin/sbatch"
 AWAY = "sbatch: error: Batch job submission failed: Unable to contact slurm controller"

@@ -3,7 +3,7 @@
 import pytest
 
 from latere.errors import StudyError
-from latere.star import check_all_read, read_call, read_gene_strands, read_log, to_command
+from latere.reads.star import check_all_read, read_call, read_gene_strands, read_log, to_command
 
 LOG = """STAR version=2.7.10b
 ##### Final user re-defined parameters-----------------:

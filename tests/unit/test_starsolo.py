@@ -13,9 +13,9 @@ import scanpy as sc
 from scipy.io import mmread
 
 import starsolo
-from latere.chemistry import Chemistry
 from latere.errors import StudyError
 from latere.job import JobError
+from latere.reads.chemistry import Chemistry
 
 pytestmark = pytest.mark.tools("STAR", "pigz", "samtools")
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from latere.chemistry import find_whitelist
+from latere.reads.chemistry import find_whitelist
 
 SPOTS = 600
 # Runs and what is told of them, by the rule that tells it.

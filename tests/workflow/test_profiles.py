@@ -8,8 +8,8 @@ import pytest
 import yaml
 import yte
 
-from latere import site as reader
-from latere.requests import LEAST_MINUTES
+from latere.cluster import site as reader
+from latere.cluster.requests import LEAST_MINUTES
 
 # What overrides a user's own profile must suit every site.
 NEUTRAL = {

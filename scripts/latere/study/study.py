@@ -15,13 +15,14 @@ import jsonschema
 import yaml
 
 from latere import gene_sets
-from latere.chemistry import AUTO, NAME, Chemistry, read_chemistries
+from latere.counts.matrices import find_files, inspect, split_rows
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.files import MISSING, fault_of, read_rows, read_table, require_file
-from latere.matrices import find_files, inspect, split_rows
 from latere.published import read_published
-from latere.reference import WAYS, check_head, read_releases, resolve
+from latere.reads.chemistry import AUTO, NAME, Chemistry, read_chemistries
+from latere.reads.genome import check_head
+from latere.study.references import WAYS, read_releases, resolve
 from latere.urls import URL, conceal, find_fault
 from latere.values import FORMULA_FIX, FORMULA_PROBLEM, find_invisible, is_formula
 
@@ -56,7 +57,7 @@ class Run:
     fastq
         One tuple of lanes a mate, in the order of the sheet.
     matrix
-        Files of a count matrix, by path or URL, as `latere.matrices.find_files` gives them.
+        Files of a count matrix, by path or URL, as `latere.counts.matrices.find_files` gives them.
     layer, subset
         Of an .h5ad: the layer with the counts, and ``obs_column=value`` of the run's cells.
     barcodes

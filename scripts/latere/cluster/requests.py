@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
+from latere.counts.matrices import check_mtx, open_h5, rows_of
 from latere.errors import StudyError
-from latere.matrices import check_mtx, open_h5, rows_of
-from latere.study import Run, Study
+from latere.study.study import Run, Study
 from latere.urls import URL, url_name
 
 # Asked for over expected. Memory: what is measured differs by less from run to run. Time: other

@@ -16,7 +16,13 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
-from latere.requests import LEAST_MEM_MB, LEAST_MINUTES, MEMORY_MARGIN, STEP_MEM_MB, TIME_MARGIN
+from latere.cluster.requests import (
+    LEAST_MEM_MB,
+    LEAST_MINUTES,
+    MEMORY_MARGIN,
+    STEP_MEM_MB,
+    TIME_MARGIN,
+)
 
 FIELDS = (
     "JobID,State,ElapsedRaw,TimelimitRaw,TotalCPU,MaxRSS,ReqTRES,AllocTRES,TRESUsageInMax,Submit"

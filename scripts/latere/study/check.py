@@ -1,7 +1,7 @@
 """Configurations as a person writes them: one message with file and line where YAML is faulty.
 
 The default profile calls `check_given` before Snakemake reads them, whose own reader keeps the last
-of two keys in silence. `python -m latere.check FILE ...` does the same by hand.
+of two keys in silence. `python -m latere.study.check FILE ...` does the same by hand.
 """
 
 import sys

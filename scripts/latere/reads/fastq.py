@@ -8,9 +8,9 @@ from pathlib import Path
 import dnaio
 from isal import igzip, isal_zlib
 
-from latere.chemistry import Chemistry
 from latere.errors import StudyError
 from latere.files import GZIP
+from latere.reads.chemistry import Chemistry
 
 # Small enough to stay in the cache of a core: 10,000 take 2.5 times as long (measured).
 BATCH = 256

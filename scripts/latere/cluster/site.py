@@ -1,6 +1,6 @@
 """A SLURM site: read for the profile, and found out from the cluster at hand.
 
-`python -m latere.site` writes a first version of the file; `make site` calls it.
+`python -m latere.cluster.site` writes a first version of the file; `make site` calls it.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from pathlib import Path
 
 import yaml
 
-from latere.check import MOST_BYTES, parse_yaml
+from latere.cluster.requests import LEAST_MINUTES
 from latere.errors import StudyError
 from latere.files import read_text
-from latere.requests import LEAST_MINUTES
-from latere.study import check_config, load_schema
+from latere.study.check import MOST_BYTES, parse_yaml
+from latere.study.study import check_config, load_schema
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SITE = os.environ.get("LATERE_SITE", os.path.relpath(ROOT / "profiles/slurm/site.yaml"))
 SCHEMA = ROOT / "config/schemas/site.schema.yaml"
 DOWNLOADS = ("prefetch", "download")

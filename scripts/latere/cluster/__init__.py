@@ -1,0 +1,1 @@
+"""What jobs ask for, the site, SLURM (driver)."""

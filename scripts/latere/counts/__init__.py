@@ -1,0 +1,1 @@
+"""Count matrices as people have them (jobs)."""

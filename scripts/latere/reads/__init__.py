@@ -1,0 +1,1 @@
+"""Reads and their chemistry: FASTQ, STAR (jobs)."""

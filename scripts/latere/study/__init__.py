@@ -1,0 +1,1 @@
+"""The study as the user describes it: configuration, sheet, references (driver)."""

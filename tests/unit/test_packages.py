@@ -1,0 +1,54 @@
+"""The packages of scripts/latere/: which may import which."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+# What Snakemake itself runs. A job that imported it would rerun with the site or the resources.
+DRIVER = {"study", "cluster", "rerun"}
+RUN_BY_DRIVER = {"plan"}
+MODULES = {
+    ".".join(path.relative_to(SCRIPTS).with_suffix("").parts): path
+    for path in SCRIPTS.rglob("*.py")
+    if path.name != "__init__.py"
+}
+
+
+def imported(path):
+    """Modules of ours that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names & set(MODULES)
+
+
+IMPORTS = {module: imported(path) for module, path in MODULES.items()}
+
+
+def is_driver(module):
+    return module in RUN_BY_DRIVER or not DRIVER.isdisjoint(module.split(".")[1:2])
+
+
+def test_jobs_import_nothing_of_the_driver():
+    wrong = {
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        if not is_driver(module)
+        for other in others
+        if is_driver(other)
+    }
+    assert not wrong
+
+
+def test_imports_make_no_circle():
+    # Raises CycleError with the circle.
+    assert len(list(TopologicalSorter(IMPORTS).static_order())) == len(MODULES)
+
+
+def test_what_is_seen_is_what_is_there():
+    assert IMPORTS["train_scvi"] >= {"latere.job", "latere.tables"}
+    assert sum(map(is_driver, MODULES)) > 10
