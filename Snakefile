@@ -45,7 +45,9 @@ pathvars:
 wildcard_constraints:
     run=NAME,
     contrast=NAME,
-    branch="deep|manual",
+    branch="|".join(REGISTRY),
+    source="|".join(LABEL_SOURCES),
+    design=designs.PATTERN,
     accession=ACCESSION.pattern,
     name=URL_NAME,
     whitelist=NAME,
@@ -63,9 +65,16 @@ include: "rules/reference.smk"
 include: "rules/reads.smk"
 include: "rules/quantify.smk"
 include: "rules/cells.smk"
-include: "rules/deep.smk"
-include: "rules/manual.smk"
+
+
+for branch in REGISTRY:
+
+    include: f"rules/{branch}.smk"
+
+
 include: "rules/explore.smk"
+include: "rules/annotate.smk"
+include: "rules/design.smk"
 include: "rules/compare.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"

@@ -1,4 +1,4 @@
-# Count matrices -> one AnnData of called, clean cells, and the question put to both branches.
+# Count matrices -> one AnnData of called, clean cells.
 
 
 # Cells are called, and ambient RNA is estimated, where a run has its empty droplets.
@@ -141,7 +141,6 @@ rule merge_cells:
         samples=STUDY.samples,
         runs={run.name: run.sample for run in STUDY.runs.values()},
         genes=config["cells"]["genes"],
-        n_highly_variable=config["cells"]["n_highly_variable"],
     script:
         "../scripts/merge_cells.py"
 
@@ -171,25 +170,3 @@ rule plot_cells:
         runs={run.name: run.sample for run in STUDY.runs.values()},
     script:
         "../scripts/plot_cells.py"
-
-
-rule pseudobulk:
-    input:
-        cells="<results>/cells/cells.h5ad",
-        cell_types="<results>/manual/cell_types.parquet",
-    output:
-        pseudobulk="<results>/cells/pseudobulk/{contrast}.h5ad",
-        skipped="<results>/cells/pseudobulk/{contrast}.skipped.tsv",
-    log:
-        "<logs>/pseudobulk/{contrast}.log",
-    benchmark:
-        "<benchmarks>/pseudobulk/{contrast}.tsv"
-    conda:
-        "../envs/edger.yaml"
-    resources:
-        **ask("pseudobulk"),
-    params:
-        design=contrast_design,
-        min_cells=config["de"]["min_cells"],
-    script:
-        "../scripts/pseudobulk.py"

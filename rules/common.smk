@@ -11,7 +11,8 @@ from latere.errors import StudyError
 from snakemake import __version__ as SNAKEMAKE
 
 from latere.cluster import requests
-from latere.study import study
+from latere.branches import REGISTRY
+from latere.study import designs, study
 from latere.urls import URL, SecretUrl, url_name
 
 try:
@@ -32,7 +33,12 @@ RESULTS = f"results/{STUDY.name}"
 RUNS = list(STUDY.runs)
 SEQUENCED_RUNS = [run.name for run in STUDY.runs.values() if run.from_reads]
 CONTRASTS = list(STUDY.contrasts)
-BRANCHES = ["deep", "manual"]
+BRANCHES = [REGISTRY[name] for name in config["branches"]]
+EMBEDDING = [branch.name for branch in BRANCHES if branch.embeds]
+TESTING = [branch.name for branch in BRANCHES if branch.tests]
+# What labels the cells: the CellTypist model that the user named, else markers.
+LABEL_SOURCES = ["celltypist", "markers"]
+LABELS = "celltypist" if config["annotation"]["celltypist_model"] else "markers"
 NAME = study.NAME.pattern
 # The reads of a run that FastQC looks at.
 ROLES = ["barcode", "cdna"]
@@ -89,18 +95,17 @@ def targets():
     """Every table and page of the study, by its final name."""
     files = [
         "<results>/cells/cells.h5ad",
-        "<results>/deep/model",
         "<results>/comparison/summary.tsv",
         "<results>/report.html",
     ]
     files += expand(
         "<results>/{branch}/{table}.parquet",
-        branch=BRANCHES,
+        branch=EMBEDDING,
         table=["embedding", "umap", "clusters", "cell_types"],
     )
     files += expand(
         "<results>/{branch}/de/{contrast}.parquet",
-        branch=BRANCHES,
+        branch=TESTING,
         contrast=CONTRASTS,
     )
     if SEQUENCED_RUNS:
@@ -110,20 +115,39 @@ def targets():
     return files
 
 
-def contrast_design(wildcards):
-    """Samples on each side of a contrast, and their covariates."""
-    covariates = STUDY.contrasts[wildcards.contrast]["covariates"]
+def get_sides(wildcards):
+    """Samples on each side of a design."""
+    try:
+        return designs.sides_of(wildcards.design, STUDY)
+    except StudyError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def get_covariates(wildcards):
+    """Values of the covariates of a design, by covariate and sample."""
+    contrast = STUDY.contrasts[designs.contrast_of(wildcards.design)]
     return {
-        side: {name: [STUDY.samples[name][column] for column in covariates] for name in names}
-        for side, names in STUDY.sides(wildcards.contrast).items()
+        column: {name: about[column] for name, about in STUDY.samples.items()}
+        for column in contrast["covariates"]
     }
 
 
-ENVS = ["scanpy", "droplets", "scvi", "celltypist", "edger", "report"]
+ENVS = ["scanpy", "droplets", "celltypist", "edger", "report"]
 if config["cells"]["remove_ambient"]:
     ENVS.append("soupx")
 if SEQUENCED_RUNS:
     ENVS += ["sra", "reads", "fastqc", "multiqc", "star"]
+
+
+def get_versions(wildcards):
+    """Versions of the tools in each environment that the study uses."""
+    of_branches = [
+        Path(str(rule.conda_env)).stem
+        for rule in workflow.rules
+        if Path(rule.snakefile).stem in config["branches"]
+    ]
+    envs = dict.fromkeys(ENVS + of_branches)
+    return expand("<results>/versions/{env}_mqc_versions.yml", env=envs)
 
 
 def local_copy(path):
@@ -243,22 +267,44 @@ def get_layout(wildcards):
     return {"layer": run.layer, "subset": run.subset, "barcodes": run.barcodes}
 
 
-def annotation_input(wildcards):
-    """What names the cell types: the CellTypist model that the user named, else markers."""
-    model = config["annotation"]["celltypist_model"]
-    return {"model": local_copy(model)} if model else {"markers": config["annotation"]["markers"]}
+def label_input(wildcards):
+    """What a source of labels knows cells by."""
+    return source_files(wildcards.source)
+
+
+def source_files(source):
+    """The same, by its name."""
+    annotation = config["annotation"]
+    if source == "celltypist":
+        return {"model": local_copy(annotation["celltypist_model"])}
+    return {"markers": annotation["markers"]}
+
+
+def groups_input(wildcards):
+    """Where the groups come from: labels, or nothing beside the cells for a column of theirs."""
+    name = config["groups"]["from"]
+    if name in REGISTRY:
+        return {"labels": f"<results>/{name}/cell_types.parquet"}
+    if name in LABEL_SOURCES:
+        return {"labels": f"<results>/annotation/{name}.parquet"}
+    if name in STUDY.columns:
+        return {}
+    return {"counts": expand("<results>/counts/{run}.h5ad", run=RUNS)}
 
 
 def report_input(wildcards):
     """What the report shows where the study has it: reads, truth; and what it is made from."""
-    sources = [config["samples"], *annotation_input(wildcards).values()]
+    sources = [config["samples"], *source_files(LABELS).values()]
     files = {"sources": sources}
+    for branch in BRANCHES:
+        files |= {what: f"<results>/{branch.name}/{file}" for what, file in branch.files.items()}
     if SEQUENCED_RUNS:
         files["metrics"] = expand("<results>/counts/metrics/{run}.json", run=SEQUENCED_RUNS)
         files["multiqc"] = "<results>/read_qc/multiqc.html"
     if "simulation" in config:
         files["truth"] = "<results>/comparison/truth.tsv"
         files["truth_cells"] = "<results>/comparison/truth_cells.tsv"
+        files["truth_labels"] = "<results>/comparison/truth_labels.tsv"
         files["truth_de"] = "<results>/comparison/truth_de.tsv"
     return files
 

@@ -1,14 +1,12 @@
-# The two branches side by side, against truth and null.
+# The branches side by side, and against the truth where it is known.
 
 
 # Apart from the tests, so that another threshold refits none of them.
 rule call_de:
     input:
-        tests="<results>/{branch}/tests/{contrast}.parquet",
-        skipped="<results>/{branch}/tests/{contrast}.skipped.tsv",
+        "<results>/{branch}/tests/{contrast}.parquet",
     output:
-        de="<results>/{branch}/de/{contrast}.parquet",
-        skipped="<results>/{branch}/de/{contrast}.skipped.tsv",
+        "<results>/{branch}/de/{contrast}.parquet",
     log:
         "<logs>/call_de/{branch}_{contrast}.log",
     benchmark:
@@ -24,19 +22,16 @@ rule call_de:
 
 rule compare_branches:
     input:
-        deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
-        deep_skipped=expand("<results>/deep/de/{contrast}.skipped.tsv", contrast=CONTRASTS),
-        deep_clusters="<results>/deep/clusters.parquet",
-        deep_cell_types="<results>/deep/cell_types.parquet",
-        manual_de=expand("<results>/manual/de/{contrast}.parquet", contrast=CONTRASTS),
-        manual_skipped=expand("<results>/manual/de/{contrast}.skipped.tsv", contrast=CONTRASTS),
-        manual_clusters="<results>/manual/clusters.parquet",
-        manual_cell_types="<results>/manual/cell_types.parquet",
+        clusters=expand("<results>/{branch}/clusters.parquet", branch=EMBEDDING),
+        cell_types=expand("<results>/{branch}/cell_types.parquet", branch=EMBEDDING),
+        de=expand("<results>/{branch}/de/{contrast}.parquet", branch=TESTING, contrast=CONTRASTS),
+        designs=expand("<results>/design/{contrast}.json", contrast=CONTRASTS),
     output:
         summary="<results>/comparison/summary.tsv",
         skipped="<results>/comparison/skipped.tsv",
+        pairs="<results>/comparison/pairs.tsv",
         labels="<results>/comparison/labels.tsv",
-        genes=expand("<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS),
+        calls="<results>/comparison/calls.parquet",
     log:
         "<logs>/compare_branches/compare_branches.log",
     benchmark:
@@ -44,6 +39,8 @@ rule compare_branches:
     conda:
         "../envs/scanpy.yaml"
     params:
+        embedding=EMBEDDING,
+        testing=TESTING,
         contrasts=CONTRASTS,
     script:
         "../scripts/compare_branches.py"
@@ -51,6 +48,8 @@ rule compare_branches:
 
 rule compare_truth:
     input:
+        cell_types=expand("<results>/{branch}/cell_types.parquet", branch=EMBEDDING),
+        de=expand("<results>/{branch}/de/{contrast}.parquet", branch=TESTING, contrast=CONTRASTS),
         true_cells="<results>/simulated/truth/cells.parquet",
         true_counts="<results>/simulated/truth/counts.h5ad",
         expected="<results>/simulated/truth/expected.h5ad",
@@ -58,13 +57,10 @@ rule compare_truth:
         counts=expand("<results>/counts/{run}.h5ad", run=RUNS),
         ambient=expand("<results>/cells/ambient/{run}.json", run=RUNS),
         selection="<results>/cells/selection.parquet",
-        deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
-        deep_cell_types="<results>/deep/cell_types.parquet",
-        manual_de=expand("<results>/manual/de/{contrast}.parquet", contrast=CONTRASTS),
-        manual_cell_types="<results>/manual/cell_types.parquet",
     output:
         truth="<results>/comparison/truth.tsv",
         cells="<results>/comparison/truth_cells.tsv",
+        labels="<results>/comparison/truth_labels.tsv",
         de="<results>/comparison/truth_de.tsv",
     log:
         "<logs>/compare_truth/compare_truth.log",
@@ -74,6 +70,8 @@ rule compare_truth:
         "../envs/scanpy.yaml"
     params:
         runs=RUNS,
+        embedding=EMBEDDING,
+        testing=TESTING,
         contrasts={contrast: STUDY.sides(contrast) for contrast in CONTRASTS},
         fdr=config["de"]["fdr"],
     script:

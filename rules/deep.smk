@@ -1,4 +1,4 @@
-# The deep branch: scVI on raw counts, its latent space, its differential expression.
+# Branch: scVI on raw counts, its latent space, its differential expression.
 
 
 rule train_scvi:
@@ -30,17 +30,15 @@ rule train_scvi:
 rule scvi_de:
     input:
         cells="<results>/cells/cells.h5ad",
-        cell_types="<results>/manual/cell_types.parquet",
-        pseudobulk="<results>/cells/pseudobulk/{contrast}.h5ad",
-        skipped="<results>/cells/pseudobulk/{contrast}.skipped.tsv",
+        groups="<results>/groups.parquet",
+        design="<results>/design/{design}.json",
         model="<results>/deep/model",
     output:
-        tests="<results>/deep/tests/{contrast}.parquet",
-        skipped="<results>/deep/tests/{contrast}.skipped.tsv",
+        "<results>/deep/tests/{design}.parquet",
     log:
-        "<logs>/scvi_de/{contrast}.log",
+        "<logs>/scvi_de/{design}.log",
     benchmark:
-        "<benchmarks>/scvi_de/{contrast}.tsv"
+        "<benchmarks>/scvi_de/{design}.tsv"
     conda:
         "../envs/scvi.yaml"
     resources:

@@ -1,4 +1,4 @@
-# What both branches do alike with their embedding.
+# What every branch that embeds gets: neighbours, UMAP, clusters.
 
 
 rule cluster_cells:
@@ -22,25 +22,3 @@ rule cluster_cells:
         seed=config["seed"],
     script:
         "../scripts/cluster_cells.py"
-
-
-rule annotate_cells:
-    input:
-        unpack(annotation_input),
-        cells="<results>/cells/cells.h5ad",
-        clusters="<results>/{branch}/clusters.parquet",
-    output:
-        "<results>/{branch}/cell_types.parquet",
-    log:
-        "<logs>/annotate_cells/{branch}.log",
-    benchmark:
-        "<benchmarks>/annotate_cells/{branch}.tsv"
-    conda:
-        "../envs/celltypist.yaml"
-    threads: 2
-    resources:
-        **ask("annotate_cells"),
-    params:
-        seed=config["seed"],
-    script:
-        "../scripts/annotate_cells.py"

@@ -1,9 +1,30 @@
-# The manual branch: log-normalisation, PCA, edgeR on pseudobulks.
+# Branch: log-normalisation, PCA on variable genes, edgeR on pseudobulks.
+
+
+rule variable_genes:
+    input:
+        "<results>/cells/cells.h5ad",
+    output:
+        "<results>/manual/variable_genes.parquet",
+    log:
+        "<logs>/variable_genes.log",
+    benchmark:
+        "<benchmarks>/variable_genes.tsv"
+    conda:
+        "../envs/scanpy.yaml"
+    threads: 2
+    resources:
+        **ask("variable_genes"),
+    params:
+        n_highly_variable=config["manual"]["n_highly_variable"],
+    script:
+        "../scripts/variable_genes.py"
 
 
 rule log_pca:
     input:
-        "<results>/cells/cells.h5ad",
+        cells="<results>/cells/cells.h5ad",
+        genes="<results>/manual/variable_genes.parquet",
     output:
         "<results>/manual/embedding.parquet",
     log:
@@ -24,15 +45,14 @@ rule log_pca:
 
 rule edger_de:
     input:
-        pseudobulk="<results>/cells/pseudobulk/{contrast}.h5ad",
-        skipped="<results>/cells/pseudobulk/{contrast}.skipped.tsv",
+        sums="<results>/design/sums.h5ad",
+        design="<results>/design/{design}.json",
     output:
-        tests="<results>/manual/tests/{contrast}.parquet",
-        skipped="<results>/manual/tests/{contrast}.skipped.tsv",
+        "<results>/manual/tests/{design}.parquet",
     log:
-        "<logs>/edger_de/{contrast}.log",
+        "<logs>/edger_de/{design}.log",
     benchmark:
-        "<benchmarks>/edger_de/{contrast}.tsv"
+        "<benchmarks>/edger_de/{design}.tsv"
     conda:
         "../envs/edger.yaml"
     script:

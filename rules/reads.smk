@@ -125,7 +125,7 @@ rule multiqc:
         starsolo=expand("<results>/counts/starsolo/{run}", run=SEQUENCED_RUNS),
         metrics=expand("<results>/counts/metrics/{run}.json", run=SEQUENCED_RUNS),
         published=config["published_cells"] or [],
-        versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),
+        versions=get_versions,
     output:
         "<results>/read_qc/multiqc.html",
     log:

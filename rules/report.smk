@@ -16,20 +16,17 @@ rule report:
         figures=expand(
             "<results>/cells/figures/{name}.{kind}", name=CELL_FIGURES, kind=["svg", "pdf"]
         ),
-        deep_umap="<results>/deep/umap.parquet",
-        deep_clusters="<results>/deep/clusters.parquet",
-        deep_cell_types="<results>/deep/cell_types.parquet",
-        deep_de=expand("<results>/deep/de/{contrast}.parquet", contrast=CONTRASTS),
-        manual_umap="<results>/manual/umap.parquet",
-        manual_clusters="<results>/manual/clusters.parquet",
-        manual_cell_types="<results>/manual/cell_types.parquet",
-        manual_de=expand("<results>/manual/de/{contrast}.parquet", contrast=CONTRASTS),
+        variable_genes="<results>/manual/variable_genes.parquet",
+        umaps=expand("<results>/{branch}/umap.parquet", branch=EMBEDDING),
+        clusters=expand("<results>/{branch}/clusters.parquet", branch=EMBEDDING),
+        cell_types=expand("<results>/{branch}/cell_types.parquet", branch=EMBEDDING),
+        de=expand("<results>/{branch}/de/{contrast}.parquet", branch=TESTING, contrast=CONTRASTS),
         summary="<results>/comparison/summary.tsv",
         skipped="<results>/comparison/skipped.tsv",
         labels="<results>/comparison/labels.tsv",
-        genes=expand("<results>/comparison/genes/{contrast}.parquet", contrast=CONTRASTS),
-        training="<results>/deep/training.json",
-        versions=expand("<results>/versions/{env}_mqc_versions.yml", env=ENVS),
+        pairs="<results>/comparison/pairs.tsv",
+        calls="<results>/comparison/calls.parquet",
+        versions=get_versions,
     output:
         "<results>/report.html",
     log:
@@ -42,6 +39,8 @@ rule report:
         **ask("report"),
     params:
         config=config,
+        embedding=EMBEDDING,
+        testing=TESTING,
         runs=describe_sources(),
         samples=STUDY.samples,
         snakemake=SNAKEMAKE,

@@ -1,14 +1,11 @@
 """Apply the thresholds of the study to fitted tests: which genes are called.
 
-Apart from the fit, so that another threshold refits no model (design.md, idea 8).
+Apart from the fit, so that another threshold refits no model.
 """
-
-import shutil
 
 import pandas as pd
 
 from latere.job import run_script, start
-from latere.tables import TEST_COLUMNS
 
 
 def call_genes(tests: pd.DataFrame, fdr: float, min_log2fc: float) -> pd.DataFrame:
@@ -17,7 +14,7 @@ def call_genes(tests: pd.DataFrame, fdr: float, min_log2fc: float) -> pd.DataFra
     Parameters
     ----------
     tests
-        Group x gene, with at least the columns `TEST_COLUMNS`.
+        Group x gene, with at least the columns log2fc and fdr.
     fdr
         Highest fdr of a called gene.
     min_log2fc
@@ -26,20 +23,18 @@ def call_genes(tests: pd.DataFrame, fdr: float, min_log2fc: float) -> pd.DataFra
     Returns
     -------
     pandas.DataFrame
-        The same rows in the same order, columns `TEST_COLUMNS` and significant. A missing fdr is
-        never called.
+        The same rows in the same order, and the column significant. A missing fdr is never called.
     """
     significant = (tests["fdr"] <= fdr) & (tests["log2fc"].abs() >= min_log2fc)
-    return tests[TEST_COLUMNS].assign(significant=significant)
+    return tests.assign(significant=significant)
 
 
 def main(snakemake):
     """Read the tests of one branch and contrast, call, write."""
     log = start(snakemake)
-    tests = pd.read_parquet(snakemake.input.tests)
+    tests = pd.read_parquet(snakemake.input[0]).rename(columns={"design": "contrast"})
     called = call_genes(tests, snakemake.params.fdr, snakemake.params.min_log2fc)
-    called.to_parquet(snakemake.output.de, index=False)
-    shutil.copyfile(snakemake.input.skipped, snakemake.output.skipped)
+    called.to_parquet(snakemake.output[0], index=False)
     counts = called.groupby("group", sort=False)["significant"].agg(["sum", "size"])
     for group, (significant, tested) in counts.iterrows():
         log.info("%s: %d of %d genes called", group, significant, tested)

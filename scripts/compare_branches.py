@@ -1,152 +1,138 @@
-"""Set the two branches side by side: calls, fold changes, clusters and cell types.
+"""Set the branches side by side: calls, fold changes, clusters and cell types.
 
-Both branches answer the same question, so a difference in the genes or cells is an error here.
+All branches answer the same question, so a difference in the genes or cells is an error here.
 """
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from latere.branches import pairs
 from latere.errors import StudyError
 from latere.job import run_script, start
 
-SUMMARY = [
-    "contrast",
-    "group",
-    "tested",
-    "significant_deep",
-    "significant_manual",
-    "significant_both",
-    "jaccard",
-    "spearman",
-    "sign_agreement",
-]
-SKIPPED = ["contrast", "group", "branch", "reason"]
+SUMMARY = ["contrast", "group", "branch", "tested", "significant"]
+SKIPPED = ["contrast", "group", "reason"]
+PAIRS = ["contrast", "group", "branch", "other", "tested", "significant_both"]
+PAIRS += ["jaccard", "spearman", "sign_agreement"]
+LABELS = ["branch", "other", "n_cells", "clusters", "clusters_other"]
+LABELS += ["clusters_adjusted_rand", "same_cell_type"]
+CALLS = ["contrast", "group", "gene_id", "gene_name", "branch", "log2fc", "fdr", "significant"]
 KEY = ["group", "gene_id"]
-BRANCHES = ("deep", "manual")
 
 
-def join_branches(deep: pd.DataFrame, manual: pd.DataFrame, contrast: str) -> pd.DataFrame:
-    """Join the genes of both branches in the groups that both tested.
+def check_tests(contrast: str, de: dict[str, pd.DataFrame], design: dict) -> None:
+    """See that each branch tested what the design asks, and nothing else.
 
     Parameters
     ----------
-    deep, manual
-        Differential expression of one contrast, one row a group and gene.
     contrast
-        Its name, for the message.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns group, gene_id, gene_name, then log2fc, fdr and significant with the suffixes
-        `_deep` and `_manual`, and category: both, deep only, manual only or neither.
+        Its name.
+    de
+        Of each branch, its differential expression: group, gene_id, log2fc.
+    design
+        As `build_design` writes it.
 
     Raises
     ------
     StudyError
-        A group was tested on other genes in the other branch, or a fold change is missing.
+        A branch lacks a group or a gene, has one that was not asked for, or has no fold change.
     """
-    shared = [group for group in manual["group"].unique() if group in set(deep["group"])]
-    for group in shared:
-        genes = [set(table.loc[table["group"] == group, "gene_id"]) for table in (deep, manual)]
-        if genes[0] != genes[1]:
-            raise StudyError(
-                f"contrast {contrast}, group {group}",
-                f"the branches did not test the same genes: {len(genes[0] - genes[1])} only in "
-                f"deep, {len(genes[1] - genes[0])} only in manual",
-                "remove the tests of this contrast in both branches and run again.",
+    fix = "Remove its tests of this contrast and run again."
+    asked = {(group, gene) for group, about in design["groups"].items() for gene in about["genes"]}
+    for branch, table in de.items():
+        where = f"contrast {contrast}, branch {branch}"
+        tested = set(table[KEY].itertuples(index=False, name=None))
+        if tested != asked or len(tested) != len(table):
+            group, gene = min(tested ^ asked, default=("", ""))
+            problem = (
+                f"{len(asked - tested)} tests of the design are missing and "
+                f"{len(tested - asked)} are not of the design, such as group {group}, gene {gene}"
             )
-    values = [*KEY, "log2fc", "fdr", "significant"]
-    manual = manual.loc[manual["group"].isin(shared), [*values, "gene_name"]]
-    genes = manual.merge(
-        deep[values], on=KEY, how="left", suffixes=("_manual", "_deep"), validate="one_to_one"
-    )
-    missing = genes[genes[["log2fc_deep", "log2fc_manual"]].isna().any(axis=1)]
-    if len(missing):
-        first = missing.iloc[0]
-        raise StudyError(
-            f"contrast {contrast}, group {first['group']}, gene {first['gene_id']}",
-            f"a tested gene has no log2fc in a branch ({len(missing)} such genes)",
-        )
-    is_deep, is_manual = genes["significant_deep"], genes["significant_manual"]
-    genes["category"] = np.select(
-        [is_deep & is_manual, is_deep, is_manual],
-        ["both", "deep only", "manual only"],
-        default="neither",
-    )
-    columns = [f"{name}_{branch}" for name in values[2:] for branch in ("deep", "manual")]
-    return genes[[*KEY, "gene_name", *columns, "category"]]
+            raise StudyError(where, problem, fix)
+        if len(missing := table[table["log2fc"].isna()]):
+            first = missing.iloc[0]
+            problem = f"{len(missing)} tested genes have no log2fc, the first {first['gene_id']}"
+            raise StudyError(f"{where}, group {first['group']}", problem, fix)
 
 
-def agreement(genes: pd.DataFrame) -> dict:
-    """Agreement of the branches on the genes of one group.
+def compare_pair(one: pd.DataFrame, other: pd.DataFrame) -> dict:
+    """Agreement of two branches on the genes of one group.
 
     Parameters
     ----------
-    genes
-        Rows of `join_branches` of one group.
+    one, other
+        Of each branch, by gene_id: log2fc, significant.
 
     Returns
     -------
     dict
-        The figures of `SUMMARY`. `jaccard`: called in both over called in any, whatever the
-        sign. `spearman`: of log2fc, over all tested genes. `sign_agreement`: of the genes called
-        in both, the share with the same sign. A figure without a definition (no gene called, a
-        constant fold change) is NaN.
+        tested, significant_both; `jaccard`: called by both over called by any, whatever the sign;
+        `spearman`: of log2fc, over all tested genes; `sign_agreement`: of the genes called by both,
+        the share with the same sign. NaN where there is nothing to take a share of, or where all
+        fold changes of a branch are equal.
     """
-    deep, manual = genes["significant_deep"], genes["significant_manual"]
-    both, union = int((deep & manual).sum()), int((deep | manual).sum())
-    log2fc = genes[["log2fc_deep", "log2fc_manual"]]
-    same_sign = np.sign(log2fc["log2fc_deep"]) == np.sign(log2fc["log2fc_manual"])
+    other = other.loc[one.index]
+    both = one["significant"] & other["significant"]
+    union = int((one["significant"] | other["significant"]).sum())
+    log2fc = pd.DataFrame({"one": one["log2fc"], "other": other["log2fc"]})
+    same_sign = np.sign(log2fc["one"]) == np.sign(log2fc["other"])
     varies = (log2fc.nunique() > 1).all()
     return {
-        "tested": len(genes),
-        "significant_deep": int(deep.sum()),
-        "significant_manual": int(manual.sum()),
-        "significant_both": both,
-        "jaccard": both / union if union else np.nan,
+        "tested": len(one),
+        "significant_both": int(both.sum()),
+        "jaccard": both.sum() / union if union else np.nan,
         "spearman": log2fc.rank().corr().iloc[0, 1] if varies else np.nan,
-        "sign_agreement": same_sign[deep & manual].mean() if both else np.nan,
+        "sign_agreement": same_sign[both].mean() if both.any() else np.nan,
     }
 
 
-def check_groups(tested: dict, skipped: dict, contrast: str) -> None:
-    """See that each group one branch tested is tested, or skipped with a reason, in the other.
+def compare_contrast(contrast: str, de: dict[str, pd.DataFrame]) -> tuple[list, list]:
+    """Compare the branches on one contrast.
 
     Parameters
     ----------
-    tested, skipped
-        Of each branch, the names of its groups.
     contrast
-        Its name, for the message.
+        Its name.
+    de
+        Of each branch, its differential expression.
 
-    Raises
-    ------
-    StudyError
-        A group has vanished from a branch.
+    Returns
+    -------
+    tuple
+        Rows of the summary, one a group and branch; and rows of `PAIRS`, one a group and pair.
     """
-    for branch, other in (("deep", "manual"), ("manual", "deep")):
-        lost = set(tested[other]) - set(tested[branch]) - set(skipped[branch])
-        if lost:
-            raise StudyError(
-                f"contrast {contrast}, branch {branch}",
-                f"{sorted(lost)} tested by {other} is neither tested nor skipped with a reason",
-            )
+    summary, compared = [], []
+    groups = next(iter(de.values()))["group"].unique() if de else []
+    for group in groups:
+        key = {"contrast": contrast, "group": group}
+        genes = {
+            branch: table[table["group"] == group].set_index("gene_id")
+            for branch, table in de.items()
+        }
+        for branch, table in genes.items():
+            numbers = {"tested": len(table), "significant": int(table["significant"].sum())}
+            summary.append({**key, "branch": branch, **numbers})
+        for one, other in pairs(de):
+            about = compare_pair(genes[one], genes[other])
+            compared.append({**key, "branch": one, "other": other, **about})
+    return summary, compared
 
 
-def compare_labels(clusters: dict, cell_types: dict) -> pd.DataFrame:
-    """Agreement of the clusters and of the cell types, over all cells.
+def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Agreement of the clusters and of the cell types, over all cells, by pairs of branches.
 
     Parameters
     ----------
-    clusters, cell_types
-        Of each branch, labels indexed by cell.
+    labels
+        Of each branch: cluster, cell_type, by cell.
 
     Returns
     -------
     pandas.DataFrame
-        One row: n_cells, clusters_deep, clusters_manual, clusters_adjusted_rand,
-        same_cell_type (share of cells).
+        `LABELS`, one row a pair; same_cell_type is a share of the cells.
 
     Raises
     ------
@@ -155,86 +141,69 @@ def compare_labels(clusters: dict, cell_types: dict) -> pd.DataFrame:
     """
     from sklearn.metrics import adjusted_rand_score
 
-    cells = clusters["deep"].index
-    for table in (clusters["manual"], cell_types["deep"], cell_types["manual"]):
-        if set(table.index) != set(cells):
-            raise StudyError("clusters and cell types", "the branches hold different cells")
-    deep, manual = clusters["deep"], clusters["manual"].reindex(cells)
-    same = cell_types["deep"].reindex(cells) == cell_types["manual"].reindex(cells)
-    return pd.DataFrame(
-        {
-            "n_cells": [len(cells)],
-            "clusters_deep": deep.nunique(),
-            "clusters_manual": manual.nunique(),
-            "clusters_adjusted_rand": adjusted_rand_score(deep, manual),
-            "same_cell_type": same.mean(),
-        }
-    )
+    rows = []
+    for one, other in pairs(labels):
+        a, b = labels[one], labels[other]
+        if len(a) != len(b) or not a.index.isin(b.index).all():
+            problem = f"branches {one} and {other} hold different cells"
+            raise StudyError("clusters and cell types", problem, "Remove both and run again.")
+        b = b.loc[a.index]
+        rows.append(
+            {
+                "branch": one,
+                "other": other,
+                "n_cells": len(a),
+                "clusters": a["cluster"].nunique(),
+                "clusters_other": b["cluster"].nunique(),
+                "clusters_adjusted_rand": adjusted_rand_score(a["cluster"], b["cluster"]),
+                "same_cell_type": (a["cell_type"] == b["cell_type"]).mean(),
+            }
+        )
+    return pd.DataFrame(rows, columns=LABELS)
 
 
-def compare_contrast(contrast: str, de: dict, skipped: dict) -> tuple[pd.DataFrame, list[dict]]:
-    """Compare the branches on one contrast.
+def join_calls(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """All calls as one long table, small by categories.
 
     Parameters
     ----------
-    contrast
-        Its name.
-    de, skipped
-        Of each branch: its differential expression, its skipped groups.
-
-    Returns
-    -------
-    tuple
-        The joined genes, and one row of the summary for each group that both branches tested.
+    tables
+        Of each contrast and branch: `CALLS`.
     """
-    check_groups(
-        {branch: table["group"] for branch, table in de.items()},
-        {branch: table["group"] for branch, table in skipped.items()},
-        contrast,
-    )
-    genes = join_branches(de["deep"], de["manual"], contrast)
-    rows = [
-        {"contrast": contrast, "group": group, **agreement(rows)}
-        for group, rows in genes.groupby("group", sort=False)
-    ]
-    return genes, rows
-
-
-def read_labels(files, table: str, column: str) -> dict:
-    """Of each branch, one column of a table keyed by cell."""
-    return {
-        branch: pd.read_parquet(files[f"{branch}_{table}"]).set_index("cell")[column]
-        for branch in BRANCHES
-    }
-
-
-def read_skipped(path, **about) -> pd.DataFrame:
-    """Skipped groups and the reasons, with further columns that say whose they are."""
-    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).assign(**about)
+    calls = pd.concat(tables) if tables else pd.DataFrame(columns=CALLS)
+    names = ["contrast", "group", "gene_id", "gene_name", "branch"]
+    return calls[CALLS].astype(dict.fromkeys(names, "category")).reset_index(drop=True)
 
 
 def main(snakemake):
-    """Read the tables of both branches, compare, write."""
+    """Read the tables of all branches, compare, write."""
     log = start(snakemake)
-    files, output = snakemake.input, snakemake.output
-    summary, all_skipped = [], [pd.DataFrame(columns=SKIPPED)]
-    for i, contrast in enumerate(snakemake.params.contrasts):
-        de = {branch: pd.read_parquet(files[f"{branch}_de"][i]) for branch in BRANCHES}
-        skipped = {
-            branch: read_skipped(files[f"{branch}_skipped"][i], contrast=contrast, branch=branch)
-            for branch in BRANCHES
-        }
-        genes, rows = compare_contrast(contrast, de, skipped)
-        genes.to_parquet(output.genes[i], index=False)
-        summary += rows
-        all_skipped += [skipped[branch][SKIPPED] for branch in BRANCHES]
-    labels = compare_labels(
-        read_labels(files, "clusters", "cluster"), read_labels(files, "cell_types", "cell_type")
-    )
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    paths = iter(given.de)
+    of_branch = {branch: {c: next(paths) for c in params.contrasts} for branch in params.testing}
+    summary, skipped, compared, calls = [], [], [], []
+    for contrast, path in zip(params.contrasts, given.designs, strict=True):
+        design = json.loads(Path(path).read_text(encoding="utf-8"))
+        de = {branch: pd.read_parquet(of[contrast]) for branch, of in of_branch.items()}
+        check_tests(contrast, de, design)
+        rows, of_pairs = compare_contrast(contrast, de)
+        summary, compared = summary + rows, compared + of_pairs
+        skipped += [(contrast, *item) for item in design["skipped"].items()]
+        calls += [table.assign(branch=branch) for branch, table in de.items()]
+    labels = {
+        branch: pd.read_parquet(clusters)
+        .set_index("cell")
+        .join(pd.read_parquet(types).set_index("cell")["cell_type"])
+        for branch, clusters, types in zip(
+            params.embedding, given.clusters, given.cell_types, strict=True
+        )
+    }
+    join_calls(calls).to_parquet(output.calls, index=False)
     for path, table in (
         (output.summary, pd.DataFrame(summary, columns=SUMMARY)),
-        (output.skipped, pd.concat(all_skipped)),
-        (output.labels, labels),
+        (output.skipped, pd.DataFrame(skipped, columns=SKIPPED)),
+        (output.pairs, pd.DataFrame(compared, columns=PAIRS)),
+        (output.labels, compare_labels(labels)),
     ):
         log.info("\n%s", table.to_string())
         table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format="%.6g")

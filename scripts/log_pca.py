@@ -1,22 +1,26 @@
 """Embedding of the manual branch: counts to 10,000, log1p, PCA on highly variable genes."""
 
 import anndata as ad
+import numpy as np
+import pandas as pd
 
 from latere.job import run_script, start
 from latere.tables import embedding_table, read_normal
 
 
-def read_variable(path: str) -> ad.AnnData:
+def read_variable(path: str, chosen: np.ndarray) -> ad.AnnData:
     """Log-normalised counts of the highly variable genes of all cells.
 
     Parameters
     ----------
     path
         `cells.h5ad`.
+    chosen
+        The genes, boolean (n_genes,).
     """
     parts = [
         # No view of `part`: it would keep it in memory until the garbage is collected.
-        ad.AnnData(part.X[:, part.var["highly_variable"].to_numpy()], obs=part.obs[[]])
+        ad.AnnData(part.X[:, chosen], obs=part.obs[[]])
         for part in read_normal(path)
     ]
     return ad.concat(parts)
@@ -43,7 +47,8 @@ def log_pca(normal: ad.AnnData, n_components: int, seed: int) -> None:
 
 def main(snakemake):
     log = start(snakemake)
-    normal = read_variable(snakemake.input[0])
+    genes = pd.read_parquet(snakemake.input.genes)
+    normal = read_variable(snakemake.input.cells, genes["highly_variable"].to_numpy())
     log_pca(normal, snakemake.params.n_components, snakemake.params.seed)
     embedding = embedding_table(normal.obs_names, normal.obsm["X_pca"])
     embedding.to_parquet(snakemake.output[0], index=False)

@@ -1,7 +1,6 @@
-"""Join the kept cells of all runs on disk, a part of one run in memory at a time; choose the genes.
+"""Join the kept cells of all runs on disk, a part of one run in memory at a time.
 
-Genes are tested if the pseudobulks of at least two samples hold 10 counts each, and highly variable
-by scanpy's `seurat_v3` on raw counts (Stuart et al. 2019), sample by sample.
+A gene is testable if the pseudobulks of at least two samples hold 10 counts each.
 """
 
 import logging
@@ -19,21 +18,12 @@ from latere.tables import (
     CORRECTED,
     SAME_GENES,
     STORED,
-    counts_of,
-    read_counts,
     read_parts,
     read_tsv,
 )
 
-MIN_COUNTS_TESTED = 10
-MIN_SAMPLES_TESTED = 2
-# The trend of `seurat_v3` is a local regression. A sample of fewer cells has too few levels of
-# expression for it; where a shallow sample has, too, it is taken over more of its genes: scanpy's
-# share of them first.
-MIN_CELLS_TREND = 100
-SPANS = (0.3, 0.5, 0.8)
-# With fewer different sums of a gene skmisc's regression may end the whole process.
-MIN_LEVELS = 30
+MIN_COUNTS_TESTABLE = 10
+MIN_SAMPLES_TESTABLE = 2
 # Below this no neighbourhood, no held-out cells for early stopping: nothing to be learned.
 MIN_CELLS = 20
 # Of the columns of the selection those that tell nothing of a cell that is kept.
@@ -149,8 +139,8 @@ def append_runs(
     return sums, n_cells
 
 
-def tested_genes(sums: pd.DataFrame) -> np.ndarray:
-    """Genes with enough counts in enough samples to be tested in both branches.
+def testable_genes(sums: pd.DataFrame) -> np.ndarray:
+    """Genes with enough counts in enough samples to be tested by any branch.
 
     Parameters
     ----------
@@ -163,96 +153,18 @@ def tested_genes(sums: pd.DataFrame) -> np.ndarray:
         Boolean, (n_genes,): at least 10 counts in each of at least two samples (in the one
         sample where the study has only one).
     """
-    enough = (sums.to_numpy() >= MIN_COUNTS_TESTED).sum(axis=0)
-    return enough >= min(MIN_SAMPLES_TESTED, len(sums))
+    enough = (sums.to_numpy() >= MIN_COUNTS_TESTABLE).sum(axis=0)
+    return enough >= min(MIN_SAMPLES_TESTABLE, len(sums))
 
 
-def rank_genes(counts: sp.csr_matrix, n_top: int) -> np.ndarray | None:
-    """Ranks of the most variable genes among some cells, by scanpy's `seurat_v3`.
-
-    Parameters
-    ----------
-    counts
-        (n_cells, n_genes).
-    n_top
-        Number of genes that get a rank.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        (n_genes,), NaN for the others; None where no trend can be fitted.
-    """
-    import scanpy as sc
-
-    levels = np.unique(counts.sum(axis=0)).size
-    for span in SPANS if levels >= MIN_LEVELS else ():
-        try:
-            figures = sc.pp.highly_variable_genes(
-                ad.AnnData(counts),
-                flavor="seurat_v3",
-                n_top_genes=n_top,
-                span=span,
-                inplace=False,
-            )
-            return figures["highly_variable_rank"].to_numpy()
-        except ValueError as error:
-            logging.warning("no trend over a share of %s of the genes: %s", span, error)
-    return None
-
-
-def highly_variable(
-    counts: h5py.Group, samples: np.ndarray, tested: np.ndarray, n_top: int
-) -> np.ndarray:
-    """The most variable of the tested genes, the counts of one sample in memory at a time.
-
-    Ranked by the samples that have at least 100 cells; by all cells together where none has;
-    all tested genes where there are fewer than 100 cells, no more genes than asked for, or no
-    sample with a trend. The
-    ranks of samples are joined as scanpy joins them (Seurat's SelectIntegrationFeatures): genes by
-    the median of the ranks in the samples where they are among the first, then by their number.
-
-    Parameters
-    ----------
-    counts
-        A stored CSR matrix, (n_cells, n_genes).
-    samples
-        Sample of each cell.
-    tested
-        Boolean, (n_genes,).
-    n_top
-        Number of genes.
-
-    Returns
-    -------
-    numpy.ndarray
-        Boolean, (n_genes,).
-    """
-    if tested.sum() <= n_top or len(samples) < MIN_CELLS_TREND:
-        return tested
-    sizes = pd.Series(samples).value_counts()
-    large = sorted(sizes.index[sizes >= MIN_CELLS_TREND])
-    ranks = {}
-    for name in large or ["all cells"]:
-        rows = samples == name if large else np.ones(len(samples), dtype=bool)
-        ranks[name] = rank_genes(read_counts(counts, rows, tested), n_top)
-    ranks = pd.DataFrame({name: of for name, of in ranks.items() if of is not None})
-    logging.info("%d of %d samples rank genes", ranks.shape[1] if large else 0, len(sizes))
-    if ranks.empty:
-        return tested
-    table = pd.DataFrame({"rank": ranks.median(axis=1), "samples": ranks.notna().sum(axis=1)})
-    table = table.sort_values(["rank", "samples"], ascending=[True, False], na_position="last")
-    first = np.flatnonzero(tested)[table.index[:n_top]]
-    return np.isin(np.arange(len(tested)), first)
-
-
-def check_enough(n_cells: int, tested: np.ndarray, qc: pd.DataFrame) -> None:
+def check_enough(n_cells: int, testable: np.ndarray, qc: pd.DataFrame) -> None:
     """Stop where there is nothing to analyse.
 
     Parameters
     ----------
     n_cells
         Cells that are kept.
-    tested
+    testable
         Boolean, (n_genes,).
     qc
         Cells called and kept by run, as `select_cells` tells.
@@ -267,8 +179,8 @@ def check_enough(n_cells: int, tested: np.ndarray, qc: pd.DataFrame) -> None:
         logging.error("%s", qc.to_string())
         problem = f"{n_cells} of {qc['called'].sum()} called cells pass the limits"
         raise StudyError("the study", f"{problem}; at least {MIN_CELLS} are needed", mend)
-    if not tested.any():
-        problem = f"no gene has {MIN_COUNTS_TESTED} counts in {MIN_SAMPLES_TESTED} samples"
+    if not testable.any():
+        problem = f"no gene has {MIN_COUNTS_TESTABLE} counts in {MIN_SAMPLES_TESTABLE} samples"
         raise StudyError("the study", problem, "Add samples, or cells by wider limits.")
 
 
@@ -306,8 +218,7 @@ def merge(path: str, counts: dict, corrected: dict, selection: pd.DataFrame, par
     selection
         The kept cells.
     params
-        samples (the sheet's columns by sample), genes (`intersection` or `union`), and
-        n_highly_variable.
+        samples (the sheet's columns by sample) and genes (`intersection` or `union`).
     qc
         As `select_cells` gives it.
     """
@@ -322,12 +233,10 @@ def merge(path: str, counts: dict, corrected: dict, selection: pd.DataFrame, par
         if corrected:
             sums, _ = append_runs(file, f"layers/{CORRECTED}", corrected, selection, var.index)
         # What a run could not count is no count of 0: it would look like a change.
-        var["tested"] = tested_genes(sums) & everywhere
-        check_enough(len(obs), var["tested"].to_numpy(), qc)
-        chosen = selection["sample"].to_numpy(), var["tested"].to_numpy()
-        var["highly_variable"] = highly_variable(counts_of(file), *chosen, params.n_highly_variable)
+        var["testable"] = testable_genes(sums) & everywhere
+        check_enough(len(obs), var["testable"].to_numpy(), qc)
         write_elem(file, "var", var)
-    logging.info("%d cells, %d of %d genes tested", len(obs), var["tested"].sum(), len(var))
+    logging.info("%d cells, %d of %d genes testable", len(obs), var["testable"].sum(), len(var))
 
 
 def main(snakemake):

@@ -1,4 +1,4 @@
-"""Differential expression of the deep branch: scVI's posterior test, mode `change`.
+"""Test of the deep branch: scVI's posterior of a change, mode `change`.
 
 A gene's change is the posterior of its log2 fold change between decoded expression of case
 and control cells (Boyeau et al. 2023). Each side is decoded under its own samples: a sample
@@ -6,20 +6,24 @@ lies on one side only, so decoding all cells under all samples would take the co
 with the batch.
 """
 
-import shutil
+import json
+from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
+from anndata.io import read_elem
 
 from latere.job import run_script, start
-from latere.tables import ALL, TEST_COLUMNS, read_by_cell, read_cells
+from latere.tables import ALL, join_tests, read_by_cell, read_cells
 
 # Pairs of posterior draws, a draw of each side: as many as scVI draws of one.
 N_PAIRS = 5000
 # scVI decodes all cells of a side before it draws from them; more cells than draws add memory,
 # not information.
 MAX_CELLS = N_PAIRS
+OWN = ["posterior"]
 
 
 def expected_fdr(probability: np.ndarray) -> np.ndarray:
@@ -67,21 +71,50 @@ def some_cells(member: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
 
 
+def choose_cells(
+    cell_samples: pd.Series, member: np.ndarray, about: dict, seed: int
+) -> dict[str, pd.Index]:
+    """The cells of a group that are compared.
+
+    Parameters
+    ----------
+    cell_samples
+        Sample by cell, of all cells.
+    member
+        Which cells are in the group, boolean (n_cells,).
+    about
+        The design of the group, as `build_design` writes it.
+    seed
+        Seed of the choice where a side has more than `MAX_CELLS`.
+
+    Returns
+    -------
+    dict
+        Names of cells, as `case` and `control`.
+    """
+    side_of = dict(zip(about["samples"], about["sides"], strict=True))
+    sides = cell_samples.map(side_of).to_numpy()
+    return {
+        side: cell_samples.index[some_cells(member & (sides == side), MAX_CELLS, seed)]
+        for side in ("case", "control")
+    }
+
+
 def compare_group(
-    model, cells: ad.AnnData, member: np.ndarray, rows: ad.AnnData, delta: float, seed: int
+    model, cells: ad.AnnData, chosen: dict[str, pd.Index], about: dict, delta: float, seed: int
 ) -> pd.DataFrame:
-    """Test one group on the cells and genes that the pseudobulk table names.
+    """Test one group on the samples and genes of its design.
 
     Parameters
     ----------
     model
         A trained scvi.model.SCVI.
     cells
-        The cells it was trained on, (n_cells, n_genes).
-    member
-        Which cells are in the group, boolean (n_cells,).
-    rows
-        Rows of the group in the pseudobulk table: its samples and genes.
+        Cells with the genes that it was trained on, (n_cells, n_genes); those to compare at least.
+    chosen
+        As `choose_cells` gives it.
+    about
+        The design of the group, as `build_design` writes it.
     delta
         Least absolute log2 fold change that counts as a change.
     seed
@@ -90,22 +123,17 @@ def compare_group(
     Returns
     -------
     pandas.DataFrame
-        By tested gene: gene_id, gene_name, log2fc (posterior mean), mean_case and
-        mean_control (decoded expression per 10,000), score and proba_de (posterior
-        probability of a change), fdr (posterior expected FDR).
+        By tested gene: gene_id, gene_name, log2fc (posterior mean), mean_case and mean_control
+        (decoded expression per 10,000), statistic (Bayes factor, as the natural logarithm of the
+        odds of a change), fdr (posterior expected FDR), posterior (probability of a change).
     """
     import scvi
 
     scvi.settings.seed = seed
-    sides = {
-        side: rows.obs["sample"][(rows.obs["side"] == side).to_numpy()].astype(str).tolist()
-        for side in ("case", "control")
-    }
-    cell_samples = cells.obs["sample"].astype(str)
-    masks = {side: member & cell_samples.isin(names).to_numpy() for side, names in sides.items()}
+    sides = pd.Series(about["samples"]).groupby(about["sides"]).agg(list)
     result = model.differential_expression(
-        idx1=some_cells(masks["case"], MAX_CELLS, seed),
-        idx2=some_cells(masks["control"], MAX_CELLS, seed),
+        idx1=cells.obs_names.get_indexer(chosen["case"]),
+        idx2=cells.obs_names.get_indexer(chosen["control"]),
         mode="change",
         delta=delta,
         batch_correction=True,
@@ -116,19 +144,18 @@ def compare_group(
         m_permutation=N_PAIRS,
         silent=True,
     )
-    genes = rows.var[np.asarray(rows.layers["tested"][0], dtype=bool)]
-    result = result.loc[genes.index]
-    probability = result["proba_de"].to_numpy(dtype=float)
+    result = result.loc[about["genes"]]
+    posterior = result["proba_de"].to_numpy(dtype=float)
     return pd.DataFrame(
         {
-            "gene_id": genes.index,
-            "gene_name": genes["gene_name"].to_numpy(),
+            "gene_id": about["genes"],
+            "gene_name": cells.var.loc[about["genes"], "gene_name"].to_numpy(),
             "log2fc": result["lfc_mean"].to_numpy(),
             "mean_case": 1e4 * result["scale1"].to_numpy(),
             "mean_control": 1e4 * result["scale2"].to_numpy(),
-            "score": probability,
-            "fdr": expected_fdr(probability),
-            "proba_de": probability,
+            "statistic": result["bayes_factor"].to_numpy(),
+            "fdr": expected_fdr(posterior),
+            "posterior": posterior,
         }
     )
 
@@ -139,22 +166,27 @@ def main(snakemake):
     import torch
 
     torch.set_num_threads(snakemake.threads)
-    cells = read_cells(snakemake.input.cells, "tested", dtype=np.float32)
-    types = read_by_cell(snakemake.input.cell_types, cells.obs_names)["cell_type"].astype(str)
-    bulk = ad.read_h5ad(snakemake.input.pseudobulk)
-    model = scvi.model.SCVI.load(snakemake.input.model, adata=cells, accelerator="cpu")
-    tables = []
-    for group in bulk.obs["group"].unique():
-        member = np.ones(cells.n_obs, dtype=bool) if group == ALL else (types == group).to_numpy()
-        rows = bulk[(bulk.obs["group"] == group).to_numpy()]
-        params = snakemake.params
-        table = compare_group(model, cells, member, rows, params.delta, params.seed)
-        log.info("%s: %d genes tested", group, len(table))
-        tables.append(table.assign(contrast=snakemake.wildcards.contrast, group=group))
-    empty = pd.DataFrame(columns=[*TEST_COLUMNS, "proba_de"])
-    tests = pd.concat(tables, ignore_index=True) if tables else empty
-    tests[[*TEST_COLUMNS, "proba_de"]].to_parquet(snakemake.output.tests, index=False)
-    shutil.copyfile(snakemake.input.skipped, snakemake.output.skipped)
+    params, given = snakemake.params, snakemake.input
+    design = json.loads(Path(given.design).read_text(encoding="utf-8"))
+    with h5py.File(given.cells) as file:
+        samples = read_elem(file["obs"])["sample"].astype(str)
+    groups = read_by_cell(given.groups, samples.index)["group"].to_numpy(dtype=str)
+    chosen = {
+        group: choose_cells(samples, (groups == group) | (group == ALL), about, params.seed)
+        for group, about in design["groups"].items()
+    }
+    tables = {}
+    if chosen:
+        # Those that are compared and no others: a study may have more than fit in memory.
+        used = samples.index.isin(
+            np.concatenate([c for of in chosen.values() for c in of.values()])
+        )
+        cells = read_cells(given.cells, "testable", rows=used, dtype=np.float32)
+        model = scvi.model.SCVI.load(given.model, adata=cells, accelerator="cpu")
+    for group, about in design["groups"].items():
+        tables[group] = compare_group(model, cells, chosen[group], about, params.delta, params.seed)
+        log.info("%s: %d genes tested", group, len(tables[group]))
+    join_tests(design["design"], tables, OWN).to_parquet(snakemake.output[0], index=False)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def train(
     Parameters
     ----------
     cells
-        Raw counts of the tested genes, (n_cells, n_genes); `obs["sample"]` is the batch.
+        Raw counts of the testable genes, (n_cells, n_genes); `obs["sample"]` is the batch.
     n_latent, n_hidden, n_layers
         Size of the model.
     max_epochs
@@ -180,7 +180,7 @@ def describe(model, seconds: float, seed: int, threads: int, full_gpu: str = "")
 def main(snakemake):
     log = start(snakemake)
     params = snakemake.params
-    cells = read_cells(snakemake.input[0], "tested", dtype=np.float32)
+    cells = read_cells(snakemake.input[0], "testable", dtype=np.float32)
     began = time.monotonic()
     model, latent, full_gpu = train_where_it_fits(
         cells,

@@ -155,7 +155,7 @@ def assert_equals_r(tmp_path):
         table = table.set_index("gene_id")
         assert set(table.index) == set(by_r.index)  # what filterByExpr keeps
         table = table.loc[by_r.index]
-        columns = {"log2fc": "logFC", "pvalue": "PValue", "fdr": "FDR", "f": "F"}
+        columns = {"log2fc": "logFC", "pvalue": "PValue", "fdr": "FDR", "statistic": "F"}
         for ours, theirs in (columns | {"mean_case": "mean_case"}).items():
             np.testing.assert_allclose(table[ours], by_r[theirs], rtol=1e-6, atol=1e-12)
 

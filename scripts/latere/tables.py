@@ -41,16 +41,16 @@ REASON_NAMES = {
     "high_hb": "haemoglobin",
     "doublet": "doublet",
 }
-# The columns of a fitted test that both branches give, in this order.
+# The columns of a fitted test that every branch gives, in this order; then come its own.
 TEST_COLUMNS = [
-    "contrast",
+    "design",
     "group",
     "gene_id",
     "gene_name",
     "log2fc",
     "mean_case",
     "mean_control",
-    "score",
+    "statistic",
     "fdr",
 ]
 
@@ -74,6 +74,30 @@ def embedding_table(cells: Sequence[str], values: np.ndarray) -> pd.DataFrame:
     table = pd.DataFrame(np.asarray(values, dtype=np.float32), columns=names)
     table.insert(0, "cell", np.asarray(cells, dtype=object))
     return table
+
+
+def join_tests(design: str, of_group: dict[str, pd.DataFrame], own: Sequence[str]) -> pd.DataFrame:
+    """The tests of a design as one table.
+
+    Parameters
+    ----------
+    design
+        Its name.
+    of_group
+        By group: a row a tested gene.
+    own
+        Columns of the branch beside `TEST_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `TEST_COLUMNS`, then `own`; without a row where no group can be tested.
+    """
+    columns = [*TEST_COLUMNS, *own]
+    tables = [table.assign(design=design, group=group) for group, table in of_group.items()]
+    return (
+        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    )
 
 
 def read_tsv(path: str | Path) -> pd.DataFrame:
@@ -234,7 +258,7 @@ def read_cells(path: str | Path, genes: str = "", rows: np.ndarray | None = None
     path
         `cells.h5ad`.
     genes
-        A boolean column of `var`, such as `tested`: the genes to read; all if empty.
+        A boolean column of `var`, such as `testable`: the genes to read; all if empty.
     rows
         The cells to read, boolean (n_cells,); all if None.
     dtype

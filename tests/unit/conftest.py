@@ -43,18 +43,42 @@ def cells() -> ad.AnnData:
     study = ad.AnnData(sp.csr_matrix(np.array(counts, dtype=np.float32)), obs=obs)
     study.var_names = [f"ENSG{number:04d}" for number in range(GENES)]
     study.var["gene_name"] = names
-    study.var["tested"] = [True] * (GENES - 1) + [False]
-    study.var["highly_variable"] = study.var["tested"]
+    study.var["testable"] = [True] * (GENES - 1) + [False]
     return study
 
 
 @pytest.fixture(scope="session")
-def design() -> dict:
-    """Case l1 to l3 over control h1 to h3, no covariate."""
-    return {
-        "case": {name: [] for name in SAMPLES[3:]},
-        "control": {name: [] for name in SAMPLES[:3]},
-    }
+def sides() -> dict:
+    """Case l1 to l3 over control h1 to h3."""
+    return {"case": SAMPLES[3:], "control": SAMPLES[:3]}
+
+
+@pytest.fixture(scope="session")
+def sum_all():
+    """Sum the counts of cells by sample, in the group of all cells and those that are named."""
+
+    def make(cells, groups=None):
+        from sum_pseudobulks import sum_groups
+
+        groups = pd.Series("unknown", cells.obs_names) if groups is None else groups
+        sums, about = sum_groups([cells.X.tocsr()], groups, cells.obs["sample"], cells.n_vars)
+        return ad.AnnData(sums, obs=about, var=cells.var[["gene_name"]])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def group_design(sum_all, sides):
+    """The design of the group of all cells."""
+
+    def make(cells, sides=sides, covariates=None):
+        from build_design import design_group
+
+        about, reason = design_group(sum_all(cells), sides, covariates or {}, 10)
+        assert not reason
+        return about
+
+    return make
 
 
 def _reverse_complement(sequence: str) -> str:

@@ -9,14 +9,14 @@ def fitted(fdr, log2fc):
     n = len(fdr)
     return pd.DataFrame(
         {
-            "contrast": "c",
+            "design": "c",
             "group": "all",
             "gene_id": [f"G{i}" for i in range(n)],
             "gene_name": [f"g{i}" for i in range(n)],
             "log2fc": log2fc,
             "mean_case": 1.0,
             "mean_control": 1.0,
-            "score": 1.0,
+            "statistic": 1.0,
             "fdr": fdr,
             "pvalue": 0.5,
         }
@@ -32,7 +32,7 @@ def test_both_thresholds_hold_and_their_limits_are_in():
 
 def test_columns_are_those_of_the_contract():
     called = call_genes(fitted([0.01], [1.0]), 0.05, 0)
-    assert list(called.columns) == [*TEST_COLUMNS, "significant"]
+    assert list(called.columns) == [*TEST_COLUMNS, "pvalue", "significant"]
 
 
 def test_no_test_is_a_valid_empty_table():

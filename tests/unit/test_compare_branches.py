@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compare_branches import agreement, compare_contrast, compare_labels, join_branches
+from compare_branches import (
+    check_tests,
+    compare_contrast,
+    compare_labels,
+    compare_pair,
+    join_calls,
+)
 from latere.errors import StudyError
 
 
@@ -21,79 +27,81 @@ def de(log2fc, significant, group="all", genes=None):
     )
 
 
-def skipped(*groups):
-    return pd.DataFrame({"group": list(groups), "reason": "too few cells"}, dtype=str)
+def asked(**groups):
+    return {"groups": {name: {"genes": genes} for name, genes in groups.items()}, "skipped": {}}
 
 
 def test_agreement_by_hand():
     deep = de([2, -1, 1, 0.5, 0], [True, True, True, False, False])
     manual = de([1, -2, -1, 3, 0.1], [True, True, True, True, False])
-    genes = join_branches(deep, manual.iloc[::-1], "c")  # whatever the order of the rows
-    figures = agreement(genes)
-    assert figures["tested"] == 5
-    assert (figures["significant_deep"], figures["significant_manual"]) == (3, 4)
-    assert figures["significant_both"] == 3
-    assert figures["jaccard"] == pytest.approx(3 / 4)
-    assert figures["sign_agreement"] == pytest.approx(2 / 3)
+    # Whatever the order of the rows.
+    tables = (table.set_index("gene_id") for table in (deep, manual.iloc[::-1]))
+    metrics = compare_pair(*tables)
+    assert metrics["tested"] == 5
+    assert metrics["significant_both"] == 3
+    assert metrics["jaccard"] == pytest.approx(3 / 4)
+    assert metrics["sign_agreement"] == pytest.approx(2 / 3)
     # Ranks 5 1 4 3 2 against 4 1 2 5 3: 1 - 6 * 10 / (5 * 24)
-    assert figures["spearman"] == pytest.approx(0.5)
-    assert dict(genes.set_index("gene_id")["category"]) == {
-        "G0": "both",
-        "G1": "both",
-        "G2": "both",
-        "G3": "manual only",
-        "G4": "neither",
+    assert metrics["spearman"] == pytest.approx(0.5)
+
+
+def test_metrics_without_a_definition_are_nan():
+    tables = (de(log2fc, [False] * 2).set_index("gene_id") for log2fc in ([0, 0], [1, 2]))
+    metrics = compare_pair(*tables)
+    assert np.isnan([metrics["jaccard"], metrics["spearman"], metrics["sign_agreement"]]).all()
+    assert metrics["significant_both"] == 0
+
+
+def test_a_branch_tests_what_the_design_asks():
+    design, table = asked(all=["G0", "G1"]), de([1, 2], [True] * 2)
+    check_tests("c", {"deep": table, "manual": table}, design)
+    others = {
+        "1 tests of the design are missing and 1 are not": de([1, 2], [1, 1], genes=["G0", "G9"]),
+        "1 tests of the design are missing and 0 are not": de([1], [True]),
+        "0 tests of the design are missing and 2 are not": pd.concat(
+            [table, de([1, 2], [1, 1], group="B cell")]
+        ),
+        "1 tested genes have no log2fc, the first G1": de([1, np.nan], [True] * 2),
     }
+    for problem, wrong in others.items():
+        with pytest.raises(StudyError, match=f"contrast c, branch manual.*: {problem}"):
+            check_tests("c", {"deep": table, "manual": wrong}, design)
 
 
-def test_figures_without_a_definition_are_nan():
-    figures = agreement(join_branches(de([0, 0], [False] * 2), de([1, 2], [False] * 2), "c"))
-    assert np.isnan([figures["jaccard"], figures["spearman"], figures["sign_agreement"]]).all()
-    assert figures["significant_both"] == 0
+def test_every_branch_and_every_pair_has_a_row():
+    two = pd.concat([de([1, 2], [True, False]), de([1, 2], [True] * 2, group="B cell")])
+    summary, pairs = compare_contrast("c", {"a": two, "b": two, "d": two})
+    assert [(row["group"], row["branch"]) for row in summary] == [
+        (group, branch) for group in ("all", "B cell") for branch in "abd"
+    ]
+    assert [row["significant"] for row in summary] == [1, 1, 1, 2, 2, 2]
+    assert [(row["branch"], row["other"]) for row in pairs] == 2 * [
+        ("a", "b"),
+        ("a", "d"),
+        ("b", "d"),
+    ]
 
 
-def test_other_genes_in_a_branch_are_an_error():
-    deep, manual = de([1, 2], [True] * 2), de([1, 2], [True] * 2, genes=["G0", "G9"])
-    with pytest.raises(StudyError, match="contrast c, group all: .*did not test the same genes"):
-        join_branches(deep, manual, "c")
+@pytest.mark.parametrize("branches", [{}, {"deep": de([], [])}, {"a": de([], []), "b": de([], [])}])
+def test_nothing_to_compare_gives_valid_empty_tables(branches):
+    assert compare_contrast("c", branches) == ([], [])
+    check_tests("c", branches, asked())
+    assert join_calls([table.assign(branch=name) for name, table in branches.items()]).empty
 
 
-def test_a_missing_fold_change_is_an_error():
-    with pytest.raises(StudyError, match="gene G1: .*no log2fc"):
-        join_branches(de([1, np.nan], [True] * 2), de([1, 2], [True] * 2), "c")
-
-
-def test_a_group_may_be_skipped_but_not_vanish():
-    manual = pd.concat([de([1, 2], [True] * 2), de([1, 2], [True] * 2, group="B cell")])
-    tables = {"deep": de([1, 2], [True] * 2), "manual": manual}
-    genes, rows = compare_contrast("c", tables, {"deep": skipped("B cell"), "manual": skipped()})
-    assert [row["group"] for row in rows] == ["all"]
-    assert set(genes["group"]) == {"all"}
-    with pytest.raises(StudyError, match="branch deep: .*B cell"):
-        compare_contrast("c", tables, {"deep": skipped(), "manual": skipped()})
-
-
-def test_nothing_tested_gives_valid_empty_tables():
-    tables = {"deep": de([], []), "manual": de([], [])}
-    genes, rows = compare_contrast("c", tables, {"deep": skipped("all"), "manual": skipped("all")})
-    assert genes.empty
-    assert rows == []
+def test_one_branch_is_compared_with_none():
+    summary, pairs = compare_contrast("c", {"deep": de([1, 2], [True] * 2)})
+    assert len(summary) == 1 and pairs == []
 
 
 def test_labels_are_matched_by_cell():
     cells = [f"r_{i}" for i in range(4)]
-    deep = pd.Series(["0", "0", "1", "1"], index=cells)
-    manual = pd.Series(["5", "5", "3", "3"], index=cells).iloc[::-1]
-    table = compare_labels(
-        {"deep": deep, "manual": manual},
-        {"deep": pd.Series(["T", "T", "B", "B"], cells), "manual": pd.Series(["T"] * 4, cells)},
-    )
-    row = table.iloc[0]
-    assert row["n_cells"] == 4
+    deep = pd.DataFrame({"cluster": list("0011"), "cell_type": list("TTBB")}, index=cells)
+    manual = pd.DataFrame({"cluster": list("5533"), "cell_type": list("TTTT")}, index=cells)
+    (row,) = compare_labels({"deep": deep, "manual": manual[::-1]}).to_dict("records")
+    assert (row["branch"], row["other"], row["n_cells"]) == ("deep", "manual", 4)
     assert row["clusters_adjusted_rand"] == 1
     assert row["same_cell_type"] == 0.5
-    with pytest.raises(StudyError, match="different cells"):
-        compare_labels(
-            {"deep": deep, "manual": manual.rename({"r_0": "r_9"})},
-            {"deep": deep, "manual": deep},
-        )
+    assert compare_labels({"deep": deep}).empty
+    with pytest.raises(StudyError, match="branches deep and manual hold different cells"):
+        compare_labels({"deep": deep, "manual": manual.rename({"r_0": "r_9"})})

@@ -4,19 +4,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from compare_truth import (
-    EVERY_RUN,
-    POOLED,
-    compare_de,
-    compare_fold_changes,
-    compare_runs,
-    compare_tests,
-    count_called,
-    count_doublets,
-    count_fates,
-    label_accuracy,
-)
 from latere.errors import StudyError
+from latere.truth.cells import EVERY_RUN, compare_runs, count_called, count_doublets, count_fates
+from latere.truth.labels import compare_labels, label_accuracy
+from latere.truth.tests import POOLED, compare_de, compare_fold_changes, compare_tests
 
 
 def true_cells(run="r"):
@@ -173,11 +164,7 @@ def test_runs_are_told_apart_and_summed():
     selection = cells.iloc[[0, 1, 2, 5, 6, 7, 8, 9]][["run", "barcode"]]
     selection["doublet"] = pd.array([False] * 3 + [False] * 3 + [True] * 2, dtype="boolean")
     ambient = {"r1": {"share": None}, "r2": {"share": 0.05}}
-    labels = pd.Series("T cell", index=cells["cell"].to_numpy())
-    lineage_of = {"T cell": "T cell"}
-    table = compare_runs(
-        counts, selection, ambient, cells, truth, {"deep": labels}, lineage_of
-    ).set_index("run")
+    table = compare_runs(counts, selection, ambient, cells, truth).set_index("run")
     assert table["called_true"].tolist() == [3, 5, 8]
     assert table["true_cells"].tolist() == [5, 5, 10]
     assert np.isnan(table.loc[EVERY_RUN, "calling_depth"])
@@ -187,8 +174,26 @@ def test_runs_are_told_apart_and_summed():
     assert table.loc["r1", "ambient_share"] == pytest.approx(110 / 2000)
     # One run without an answer leaves the study without one.
     np.testing.assert_allclose(table["ambient_share_estimated"], [np.nan, 0.05, np.nan])
-    assert table.loc[EVERY_RUN, "lineage_right_deep"] == pytest.approx(6 / 8)
     observed = matrix[[0, 1, 2]].sum(axis=0)
     seen = np.where([True, True, False, True], observed, 0)
     expected = np.corrcoef(np.log1p(seen), np.log1p(observed))[0, 1]
     assert table.loc["r1", "correlation"] == pytest.approx(expected)
+
+
+def test_labels_have_a_row_for_each_run_and_branch():
+    cells = pd.concat([true_cells("r1"), true_cells("r2")])
+    types = pd.Series("T cell", index=cells["cell"].to_numpy())
+    types["r2_C"] = "B cell"
+    known = {"T cell": "T cell", "B cell": "B cell"}
+    table = compare_labels({"deep": types, "manual": types[:5]}, cells, known)
+    assert table.set_index(["run", "branch"])["lineage_right"].to_dict() == pytest.approx(
+        {
+            ("r1", "deep"): 3 / 4,
+            ("r1", "manual"): 3 / 4,
+            ("r2", "deep"): 1,
+            ("r2", "manual"): np.nan,
+            (EVERY_RUN, "deep"): 7 / 8,
+            (EVERY_RUN, "manual"): 3 / 4,
+        },
+        nan_ok=True,
+    )

@@ -2,12 +2,11 @@
 
 import os
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from edger_de import compare_group
-from pseudobulk import pseudobulk
+from latere.design import design_matrix
 
 PLANTED = [f"G{number}" for number in range(12)]
 
@@ -15,26 +14,28 @@ pytestmark = pytest.mark.tools("rpy2", "Rscript")
 
 
 @pytest.mark.parametrize("paired", [False, True])
-def test_equals_an_independent_r_script(cells, design, paired, assert_equals_r):
-    if paired:
-        patients = [["p1"], ["p2"], ["p3"]]
-        design = {side: dict(zip(names, patients, strict=True)) for side, names in design.items()}
-    bulk, _ = pseudobulk(cells, {"all": np.ones(cells.n_obs, bool)}, design, 10)
-    counts = pd.DataFrame(bulk.X.T, bulk.var_names, bulk.obs["sample"])
-    assert bulk.obsm["design"].shape == (6, 4 if paired else 2)
-    assert_equals_r(compare_group(bulk), counts, bulk.obsm["design"])
+def test_equals_an_independent_r_script(cells, sum_all, group_design, paired, assert_equals_r):
+    patients = {"l1": "p1", "l2": "p2", "l3": "p3", "h1": "p1", "h2": "p2", "h3": "p3"}
+    covariates = {"patient": patients} if paired else {}
+    about, sums = group_design(cells, covariates=covariates), sum_all(cells)
+    sums.obs_names = sums.obs["sample"]
+    ordered = sums[about["samples"], about["genes"]]
+    counts = pd.DataFrame(ordered.X.toarray().T, about["genes"], about["samples"])
+    case = [side == "case" for side in about["sides"]]
+    matrix = design_matrix(case, list(about["covariates"].values()))
+    assert matrix.shape == (6, 4 if paired else 2)
+    assert_equals_r(compare_group(sums, about), counts, matrix)
 
 
-def test_finds_what_was_planted(cells, design):
-    bulk, _ = pseudobulk(cells, {"all": np.ones(cells.n_obs, bool)}, design, 10)
-    table = compare_group(bulk)
+def test_finds_what_was_planted(cells, sum_all, group_design):
+    table = compare_group(sum_all(cells), group_design(cells))
     assert set(table[table["fdr"] < 0.05]["gene_name"]) >= set(PLANTED)
     planted = table[table["gene_name"].isin(PLANTED)]
     assert planted["log2fc"].between(1.5, 2.3).all()
     assert (planted["mean_case"] > planted["mean_control"]).all()
 
 
-def test_child_processes_keep_their_libraries(cells, design):
+def test_child_processes_keep_their_libraries(cells, group_design):
     before = os.environ.get("LD_LIBRARY_PATH")
-    pseudobulk(cells, {"all": np.ones(cells.n_obs, bool)}, design, 10)
+    group_design(cells)
     assert os.environ.get("LD_LIBRARY_PATH") == before

@@ -8,21 +8,20 @@ import scanpy as sc
 import scipy.sparse as sp
 
 import latere.tables
-from annotate_cells import (
+from cluster_cells import cluster
+from label_cells import (
     by_symbol,
     check_names,
-    evidence_of,
+    label_cells,
     mean_expression,
-    own_labels,
     predict,
     score_markers,
-    vote,
     weigh_markers,
 )
-from cluster_cells import cluster
 from latere.errors import StudyError
 from latere.tables import embedding_table, read_by_cell, read_normal
 from log_pca import log_pca
+from vote_types import evidence_of, vote
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +93,7 @@ def test_markers_score_as_scanpy_scores_them(cells, symbols):
     np.testing.assert_allclose(means, whole.X.mean(axis=0).A1, rtol=1e-5)
     sc.tl.score_genes(whole, markers["gene_name"][1:6], ctrl_size=50, random_state=3)
     np.testing.assert_allclose(scores["x"], whole.obs["score"], atol=1e-5)
-    labels = own_labels(scores, 0)
+    labels = label_cells(scores, 0)["label"]
     assert (labels == cells.obs["kind"]).mean() > 0.9
     assert (evidence_of(scores, labels)[labels != "unknown"] > 0).all()
 
@@ -114,7 +113,7 @@ def test_types_without_a_score_are_left_out(symbols):
     means = mean_expression(symbols)
     markers = pd.DataFrame({"cell_type": ["x"], "gene_name": ["no"]})
     scores = score_markers(symbols[0], weigh_markers(means, markers, 0))
-    labels = own_labels(scores, 0)
+    labels = label_cells(scores, 0)["label"]
     assert set(labels) == {"unknown"}
     assert np.isnan(evidence_of(scores, labels)).all()
     every = pd.DataFrame({"cell_type": "x", "gene_name": means.index})
@@ -123,10 +122,15 @@ def test_types_without_a_score_are_left_out(symbols):
 
 def test_confidence_is_that_of_the_type_given():
     evidence = pd.DataFrame({"T": [0.9, 0.2], "B": [0.1, 0.6]}, index=["a", "b"])
-    assert own_labels(evidence, 0.5).tolist() == ["T", "B"]
+    table = label_cells(evidence, 0.5)
+    assert table["label"].tolist() == ["T", "B"] and table["second"].tolist() == ["B", "T"]
+    assert table["score"].tolist() == [0.9, 0.6]
+    assert table["margin"].tolist() == pytest.approx([0.8, 0.4])
     given = pd.Series(["T", "T"], index=["a", "b"])
     assert evidence_of(evidence, given).tolist() == [0.9, 0.2]
-    assert own_labels(evidence, 0.7).tolist() == ["T", "unknown"]
+    assert label_cells(evidence, 0.7)["label"].tolist() == ["T", "unknown"]
+    alone = label_cells(evidence[["T"]], 0)
+    assert alone["label"].tolist() == ["T", "T"] and alone["margin"].isna().all()
 
 
 def test_vote():
@@ -144,7 +148,7 @@ def test_celltypist_labels_and_refuses_other_genes(cells, symbols, tmp_path):
     model = celltypist.train(whole, labels=kind, n_jobs=1, max_iter=50)
     model.write(str(tmp_path / "m.pkl"))
     probabilities = predict(symbols, str(tmp_path / "m.pkl"))
-    assert (own_labels(probabilities, -np.inf) == kind).mean() > 0.95
+    assert (label_cells(probabilities, -np.inf)["label"] == kind).mean() > 0.95
     assert probabilities.index.equals(cells.obs_names)
     assert ((probabilities >= 0) & (probabilities <= 1)).all().all()
     whole.var_names = [f"other{number}" for number in range(whole.n_vars)]

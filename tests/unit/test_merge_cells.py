@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import latere.tables
 from latere.errors import StudyError
 from latere.tables import read_cells, read_counts
-from merge_cells import check_enough, highly_variable, join_genes, merge, rank_genes, tested_genes
+from merge_cells import check_enough, join_genes, merge, testable_genes
 
 QC = pd.DataFrame({"run": ["r1"], "called": [3]})
 RUNS = {"r1": "s1", "r2": "s2", "r3": "s1", "r4": "s2"}
@@ -51,9 +51,9 @@ def study(tmp_path, parts):
     selection = selection.assign(**figures, n_counts=np.arange(len(selection)))
     selection["doublet"] = pd.array([None, False] + [True] * (len(selection) - 2), "boolean")
 
-    def build(genes="intersection", corrected=False, n_highly_variable=10):
+    def build(genes="intersection", corrected=False):
         sheet = {"s1": {"disease": "a"}, "s2": {"disease": "b"}}
-        params = {"samples": sheet, "genes": genes, "n_highly_variable": n_highly_variable}
+        params = {"samples": sheet, "genes": genes}
         kinds = [
             {run: tmp_path / f"{run}{kind}.h5ad" for run in RUNS} for kind in ("", "_corrected")
         ]
@@ -99,15 +99,15 @@ def test_corrected_counts_lie_beside_the_raw_ones_and_are_used(study):
     used = read_cells(path)
     np.testing.assert_array_equal(used.X.toarray(), whole.layers["corrected"].toarray())
     by_sample = whole.to_df("corrected").groupby(whole.obs["sample"].to_numpy()).sum()
-    assert whole.var["tested"].tolist() == ((by_sample >= 10).sum() >= 2).tolist()
+    assert whole.var["testable"].tolist() == ((by_sample >= 10).sum() >= 2).tolist()
 
 
 def test_reader_takes_genes_and_rows(study):
     path = study.build(corrected=True)
     whole = ad.read_h5ad(path)
     rows = np.arange(whole.n_obs) % 4 == 1
-    part = read_cells(path, "tested", rows, np.float32)
-    expected = whole[rows, whole.var["tested"].to_numpy()]
+    part = read_cells(path, "testable", rows, np.float32)
+    expected = whole[rows, whole.var["testable"].to_numpy()]
     assert part.X.dtype == np.float32 and 0 < part.n_vars < whole.n_vars
     np.testing.assert_array_equal(part.X.toarray(), expected.layers["corrected"].toarray())
     assert part.obs_names.equals(expected.obs_names) and part.var_names.equals(expected.var_names)
@@ -136,13 +136,13 @@ def test_names_of_two_kinds_that_agree_here_and_there_are_refused():
         join_genes({"r1": one, "r2": other}, "intersection")
 
 
-def test_what_a_run_could_not_count_is_not_tested(study):
+def test_what_a_run_could_not_count_is_not_testable(study):
     cells = ad.read_h5ad(study.build("union"))
     everywhere = np.logical_and.reduce(
         [cells.var_names.isin(counts.var_names) for counts in study.runs.values()]
     )
-    assert not everywhere.all() and cells.var["tested"].any()
-    assert not cells.var["tested"][~everywhere].any()
+    assert not everywhere.all() and cells.var["testable"].any()
+    assert not cells.var["testable"][~everywhere].any()
 
 
 def test_genes_that_differ_are_counted(caplog):
@@ -162,62 +162,10 @@ def test_nothing_to_analyse_is_told():
         check_enough(100, np.zeros(3, dtype=bool), QC)
 
 
-def test_tested_genes_need_two_samples():
+def test_testable_genes_need_two_samples():
     sums = pd.DataFrame([[10, 10, 9], [10, 0, 9], [0, 5, 9]], index=["a", "b", "c"])
-    assert tested_genes(sums).tolist() == [True, False, False]
-    assert tested_genes(sums[:1]).tolist() == [True, True, False]
-
-
-@pytest.fixture(scope="module")
-def sparse_study(tmp_path_factory):
-    """Shallow counts of 1,000 genes: three samples of 200 cells, one of 20 and one of 1."""
-    random = np.random.default_rng(3)
-    samples = np.repeat(["a", "b", "c", "small", "single"], [200, 200, 200, 20, 1])
-    random.shuffle(samples)
-    level = random.gamma(0.3, 1, 1000)
-    depth = random.lognormal(0, 0.4, len(samples))
-    study = ad.AnnData(sp.csr_matrix(random.poisson(depth[:, None] * level).astype(np.int32)))
-    study.obs["sample"] = samples
-    study.var["tested"] = random.random(1000) < 0.8
-    return study
-
-
-def variable(study, n_top, folder):
-    study.write_h5ad(folder / "study.h5ad")
-    with h5py.File(folder / "study.h5ad") as file:
-        samples, tested = study.obs["sample"].to_numpy(), study.var["tested"].to_numpy()
-        return highly_variable(file["X"], samples, tested, n_top)
-
-
-@pytest.mark.parametrize("n_top", [5, 100])
-def test_sample_by_sample_equals_scanpy_on_the_whole(sparse_study, n_top, tmp_path, parts):
-    import scanpy as sc
-
-    large = sparse_study.obs["sample"].isin(["a", "b", "c"]).to_numpy()
-    whole = sparse_study[large, sparse_study.var["tested"].to_numpy()].copy()
-    how = {"flavor": "seurat_v3", "n_top_genes": n_top, "batch_key": "sample"}
-    sc.pp.highly_variable_genes(whole, **how)
-    chosen = variable(sparse_study, n_top, tmp_path)
-    expected = whole.var_names[whole.var["highly_variable"]]
-    assert sparse_study.var_names[chosen].tolist() == expected.tolist()
-
-
-@pytest.mark.parametrize(
-    "samples", [["a", "b", "c", "small", "single"], ["a", "single"], ["small"]]
-)
-def test_small_samples_do_not_rank_genes(sparse_study, samples, tmp_path):
-    part = sparse_study[sparse_study.obs["sample"].isin(samples).to_numpy()].copy()
-    chosen = variable(part, 100, tmp_path)
-    assert chosen.sum() == (100 if "a" in samples else part.var["tested"].sum())
-
-
-def test_highly_variable_are_tested(cells, tmp_path):
-    """No sample of the small study has 100 cells: all are ranked together."""
-    chosen = variable(cells, 30, tmp_path)
-    assert chosen.sum() == 30
-    assert not (chosen & ~cells.var["tested"].to_numpy()).any()
-    # The marks of the two types vary most.
-    assert chosen[20:60].mean() > 2 * chosen.mean()
+    assert testable_genes(sums).tolist() == [True, False, False]
+    assert testable_genes(sums[:1]).tolist() == [True, True, False]
 
 
 def test_rows_of_no_entry_are_read(tmp_path, parts):
@@ -226,17 +174,3 @@ def test_rows_of_no_entry_are_read(tmp_path, parts):
     with h5py.File(tmp_path / "none.h5ad") as file:
         rows = np.array([True, False, True, True, False])
         assert read_counts(file["X"], rows, np.ones(3, dtype=bool)).shape == (3, 3)
-
-
-def test_a_shallow_sample_ranks_genes_by_a_wider_trend(caplog):
-    """Where many genes of a sample have one mean, the trend of scanpy's span cannot be fitted."""
-    random = np.random.default_rng(0)
-    level = random.gamma(0.3, 1, 2000)
-    counts = sp.csr_matrix(random.poisson(level * random.lognormal(0, 0.4, (120, 1)) * 0.15))
-    ranks = rank_genes(counts.astype(np.int32), 200)
-    assert "no trend over a share of 0.3" in caplog.text
-    assert np.isfinite(ranks).sum() == 200
-
-
-def test_cells_without_any_trend_rank_no_gene():
-    assert rank_genes(sp.csr_matrix(np.ones((120, 50), dtype=np.int32)), 20) is None

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pseudobulk import pseudobulk
-from scvi_de import compare_group, expected_fdr, some_cells
+from scvi_de import choose_cells, compare_group, expected_fdr, some_cells
 from train_scvi import describe, is_gpu_full, train, train_where_it_fits
 
 pytestmark = pytest.mark.tools("rpy2")
@@ -17,7 +16,7 @@ SMALL = {"n_latent": 4, "n_hidden": 16, "n_layers": 1, "max_epochs": 150, "seed"
 
 
 def train_small(cells):
-    return train(cells[:, cells.var["tested"].to_numpy()].copy(), **SMALL)
+    return train(cells[:, cells.var["testable"].to_numpy()].copy(), **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_training_goes_on_without_a_gpu_that_is_full(cells, model, monkeypatch, 
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     monkeypatch.setattr(scvi.model.SCVI, "train", fail_on_gpu)
-    tested = cells[:, cells.var["tested"].to_numpy()].copy()
+    tested = cells[:, cells.var["testable"].to_numpy()].copy()
     with caplog.at_level(logging.WARNING):
         made, latent, full = train_where_it_fits(tested, **SMALL)
     assert tried == ["auto", "cpu"] and full == "RTX 2080 with 10.8 GiB"
@@ -86,20 +85,25 @@ def test_saved_model_loads(cells, model, tmp_path):
     import scvi
 
     model.save(tmp_path / "model", save_anndata=False)
-    tested = cells[:, cells.var["tested"].to_numpy()].copy()
+    tested = cells[:, cells.var["testable"].to_numpy()].copy()
     loaded = scvi.model.SCVI.load(tmp_path / "model", adata=tested, accelerator="cpu")
     np.testing.assert_allclose(
         loaded.get_latent_representation(), model.get_latent_representation(), atol=1e-5
     )
 
 
-def test_table_and_fdr_equal_scvi(cells, model, design):
+def compare(model, cells, about):
+    every = np.ones(cells.n_obs, dtype=bool)
+    chosen = choose_cells(cells.obs["sample"].astype(str), every, about, 1)
+    return compare_group(model, cells, chosen, about, 0.25, 1)
+
+
+def test_table_and_fdr_equal_scvi(cells, model, group_design):
     import scvi
 
-    bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, design, 10)
-    bulk.layers["tested"][:] = 1  # all genes, as scVI's own column counts them
-    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25, 1)
-    table = table.set_index("gene_id")
+    # All genes, as scVI's own column counts them.
+    about = group_design(cells) | {"genes": model.adata.var_names.tolist()}
+    table = compare(model, model.adata, about).set_index("gene_id")
     scvi.settings.seed = 1
     case = cells.obs["sample"].str.startswith("l").to_numpy()
     own = model.differential_expression(
@@ -117,28 +121,44 @@ def test_table_and_fdr_equal_scvi(cells, model, design):
     ).loc[table.index]
     np.testing.assert_allclose(table["log2fc"], own["lfc_mean"], rtol=1e-5)
     np.testing.assert_array_equal(table["fdr"] <= 0.2, own["is_de_fdr_0.2"])
+    odds = np.log(table["posterior"] / (1 - table["posterior"]))
+    sure = table["posterior"].between(0.01, 0.99)
+    np.testing.assert_allclose(table["statistic"][sure], odds[sure], rtol=1e-4)
 
 
-def test_planted_genes_go_up(cells, model, design):
-    bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, design, 10)
-    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25, 1)
-    assert set(table["gene_id"]) == set(bulk.var_names[bulk.layers["tested"][0].astype(bool)])
+def test_only_the_cells_that_are_compared_are_needed(cells, model, group_design, tmp_path):
+    """The model loads with a part of the cells, and their tests are the same."""
+    import scvi
+
+    two = {"case": ["l1", "l2"], "control": ["h1", "h3"]}
+    about = group_design(cells, two)
+    whole = compare(model, model.adata, about)
+    model.save(tmp_path / "model", save_anndata=False)
+    part = model.adata[model.adata.obs["sample"].isin(about["samples"]).to_numpy()].copy()
+    assert part.n_obs == 240
+    loaded = scvi.model.SCVI.load(tmp_path / "model", adata=part, accelerator="cpu")
+    np.testing.assert_array_equal(compare(loaded, part, about)["log2fc"], whole["log2fc"])
+
+
+def test_planted_genes_go_up(cells, model, group_design):
+    about = group_design(cells)
+    table = compare(model, model.adata, about)
+    assert table["gene_id"].tolist() == about["genes"]
     planted = table["gene_name"].isin([f"G{number}" for number in range(12)])
     assert table.loc[planted, "log2fc"].mean() > table.loc[~planted, "log2fc"].mean() + 0.5
 
 
-def test_sides_may_differ_in_samples(cells, model, design):
-    fewer = {"case": design["case"], "control": {name: [] for name in ("h1", "h2")}}
-    bulk, _ = pseudobulk(model.adata, {"all": np.ones(cells.n_obs, bool)}, fewer, 10)
-    table = compare_group(model, model.adata, np.ones(cells.n_obs, bool), bulk, 0.25, 1)
-    assert len(table) == bulk.layers["tested"][0].sum()
+def test_sides_may_differ_in_samples(cells, model, sides, group_design):
+    about = group_design(cells, sides | {"control": ["h1", "h2"]})
+    table = compare(model, model.adata, about)
+    assert len(table) == len(about["genes"])
     assert table["fdr"].between(0, 1).all()
 
 
 @pytest.mark.parametrize("n_cells", [20, 129])
 def test_few_cells_train(cells, n_cells):
     """Where a mini-batch of one cell would be left over, scvi-tools validates on it."""
-    part = cells[:: cells.n_obs // n_cells][:n_cells, cells.var["tested"].to_numpy()].copy()
+    part = cells[:: cells.n_obs // n_cells][:n_cells, cells.var["testable"].to_numpy()].copy()
     model = train(part, n_latent=2, n_hidden=8, n_layers=1, max_epochs=2, seed=1, threads=1)
     assert part.n_obs == n_cells
     assert describe(model, 1.0, 1, 1)["epochs"] == 2

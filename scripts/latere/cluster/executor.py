@@ -26,7 +26,7 @@ MOST_LOSSES = 10
 FAILED = {"CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"}
 # Values of wildcards become parts of paths and of shell commands. `/` is for `name` alone, the path
 # below `downloads/`.
-SAFE = re.compile(r"[A-Za-z0-9._-]+")
+SAFE = re.compile(r"[A-Za-z0-9._+-]+")
 SAFE_NAME = re.compile(r"[A-Za-z0-9._/-]+")
 # What Snakemake's quotes around the name of an input file do not hold.
 UNQUOTABLE = re.compile(r"""['"\\\x00-\x1f\x7f]""")
@@ -48,7 +48,7 @@ def find_unsafe(job: JobExecutorInterface) -> str | None:
             if not safe.fullmatch(str(value)) or ".." in str(value).split("/"):
                 return (
                     f"rule {one.rule.name}, wildcard {name}: value holds characters other than "
-                    "letters, digits and `._-`. Rename what the sheet or the configuration names."
+                    "letters, digits and `._+-`. Rename what the sheet or the configuration names."
                 )
     for file in map(str, job.get_wait_for_files()):
         if UNQUOTABLE.search(file):

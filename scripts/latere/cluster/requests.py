@@ -259,6 +259,11 @@ def merge_cells(shape: Shape, largest: float) -> Need:
     )
 
 
+def variable_genes(shape: Shape, largest: float) -> Need:
+    """All entries of the largest sample lie in memory, as `merge_cells` was measured with them."""
+    return Need(mem_mb=540 + 20e-6 * largest, cpu_s=5 + 0.1e-6 * shape.entries)
+
+
 def gpu_seconds(passes: float) -> float:
     """15 minutes for 8 million passes of a cell on an RTX 4070 Ti at 28 % (leukomap, whose
     39,375 cells take 8 million passes by scvi-tools' rule).
@@ -322,14 +327,14 @@ def cluster_cells(shape: Shape) -> Need:
     return Need(mem_mb=450 + 0.02 * shape.cells, cpu_s=5 + 2.5e-3 * shape.cells)
 
 
-def annotate_cells(shape: Shape) -> Need:
+def label_cells(shape: Shape) -> Need:
     """709 and 836 MB, 5.7 and 11.6 CPU s for 16.3 and 59.9 million entries (measured with markers).
     CellTypist makes the genes of its model dense, 5,000 cells at a time: 240 MB for 6,000 genes.
     """
     return Need(mem_mb=900 + 3e-6 * shape.entries, cpu_s=4 + 0.3e-6 * shape.entries)
 
 
-def pseudobulk(shape: Shape) -> Need:
+def sum_pseudobulks(shape: Shape) -> Need:
     """488 and 915 MB, 2.7 and 5.1 CPU s for 16.3 and 59.9 million entries (measured)."""
     return Need(mem_mb=330 + 10e-6 * shape.entries, cpu_s=3 + 0.1e-6 * shape.entries)
 
@@ -504,7 +509,7 @@ def _h5_shape(path: str) -> Shape:
         counts = file["X"]
         sparse = isinstance(counts, h5py.Group)
         cells, genes = counts.attrs["shape"] if sparse else counts.shape
-        tested = file["var/tested"][:].sum() if "tested" in file["var"] else genes
+        tested = file["var/testable"][:].sum() if "testable" in file["var"] else genes
         return Shape(int(cells), int(tested), len(counts["data"]) if sparse else counts.size)
 
 
@@ -558,14 +563,16 @@ def of_job(rule: str, wildcards: dict, threads: int, sizes: Sizes) -> Need:
             return train_scvi(sizes.kept(), sizes.study.config["deep"]["max_epochs"])
         case "scvi_de":
             return scvi_de(sizes.kept())
+        case "variable_genes":
+            return variable_genes(sizes.kept(), sizes.largest_sample())
         case "log_pca":
             return log_pca(sizes.kept())
         case "cluster_cells":
             return cluster_cells(sizes.kept())
-        case "annotate_cells":
-            return annotate_cells(sizes.kept())
-        case "pseudobulk":
-            return pseudobulk(sizes.kept())
+        case "label_cells":
+            return label_cells(sizes.kept())
+        case "sum_pseudobulks":
+            return sum_pseudobulks(sizes.kept())
         case "report":
             return report(sizes.kept())
     return Need()

@@ -1,10 +1,4 @@
-"""Cell types: by the CellTypist model that the user named, else by marker genes.
-
-Each cell gets a label of its own; the label of most cells in a cluster of the branch is then
-given to the whole cluster, as CellTypist does with majority voting (Dominguez Conde 2022). The
-confidence of a cell is what speaks for the type it was given: the model's probability, or the
-marker score.
-"""
+"""Label each cell by a source: the CellTypist model that the user named, or marker genes."""
 
 import hashlib
 import logging
@@ -17,7 +11,7 @@ import pandas as pd
 
 from latere.errors import StudyError
 from latere.job import run_script, start
-from latere.tables import UNKNOWN, read_by_cell, read_normal
+from latere.tables import UNKNOWN, read_normal
 from latere.values import FORMULA_PROBLEM, is_formula
 
 # Of a marker score: bins of genes by their expression, and random genes drawn from each bin that
@@ -129,8 +123,8 @@ def score_markers(normal: ad.AnnData, weights: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(normal.X @ weights.to_numpy(), normal.obs_names, weights.columns)
 
 
-def own_labels(evidence: pd.DataFrame, least: float) -> pd.Series:
-    """The type that most speaks for each cell.
+def label_cells(evidence: pd.DataFrame, least: float) -> pd.DataFrame:
+    """The type that most speaks for each cell, and by how much.
 
     Parameters
     ----------
@@ -141,32 +135,25 @@ def own_labels(evidence: pd.DataFrame, least: float) -> pd.Series:
 
     Returns
     -------
-    pandas.Series
-        Type by cell.
+    pandas.DataFrame
+        By cell: label; score, the evidence for the best type; second, the type after it, and
+        margin, the score less the evidence for that. NaN where there is no such type.
     """
-    if evidence.shape[1] == 0:
-        return pd.Series(UNKNOWN, index=evidence.index)
-    return evidence.idxmax(axis=1).where(evidence.max(axis=1) > least, UNKNOWN)
-
-
-def evidence_of(evidence: pd.DataFrame, types: pd.Series) -> np.ndarray:
-    """What speaks for the type that each cell was given.
-
-    Parameters
-    ----------
-    evidence
-        Cell x type.
-    types
-        Type by cell, in the order of `evidence`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (n_cells,), in the unit of `evidence`; NaN for `unknown`.
-    """
-    column = evidence.columns.get_indexer(types)
-    values = evidence.to_numpy()[np.arange(len(types)), column] if evidence.shape[1] else np.nan
-    return np.where(column >= 0, values, np.nan)
+    values, types = evidence.to_numpy(), evidence.columns.to_numpy(dtype=object)
+    rows = np.arange(len(evidence))
+    table = pd.DataFrame(index=evidence.index)
+    if not len(types):
+        return table.assign(label=UNKNOWN, score=np.nan, second=None, margin=np.nan)
+    best = values.argmax(axis=1)
+    score = values[rows, best]
+    table["label"] = np.where(score > least, types[best], UNKNOWN)
+    table["score"] = score
+    if len(types) < 2:
+        return table.assign(second=None, margin=np.nan)
+    others = values.copy()
+    others[rows, best] = -np.inf
+    second = others.argmax(axis=1)
+    return table.assign(second=types[second], margin=score - values[rows, second])
 
 
 def check_names(types: Iterable[str], where: str) -> None:
@@ -187,23 +174,6 @@ def check_names(types: Iterable[str], where: str) -> None:
     if odd := next(filter(is_formula, types), ""):
         problem = f"the cell type {odd!r} is not valid: {FORMULA_PROBLEM}"
         raise StudyError(where, problem, "Rename it in the marker table, or use another model.")
-
-
-def vote(labels: pd.Series, clusters: pd.Series) -> pd.Series:
-    """Give every cell of a cluster the label that most of its cells have.
-
-    Parameters
-    ----------
-    labels, clusters
-        Label and cluster of each cell, with one index.
-
-    Returns
-    -------
-    pandas.Series
-        Label by cell; of equally frequent ones the first in the alphabet.
-    """
-    counts = pd.crosstab(clusters, labels).sort_index(axis=1)
-    return clusters.map(counts.idxmax(axis=1))
 
 
 def by_symbol(parts: Iterable[ad.AnnData]):
@@ -231,12 +201,11 @@ def main(snakemake):
         parts = by_symbol(read_normal(cells))
         evidence, least = pd.concat(score_markers(part, weights) for part in parts), 0
     check_names(evidence.columns, snakemake.input.get("model") or snakemake.input.markers)
-    clusters = read_by_cell(snakemake.input.clusters, evidence.index)["cluster"]
-    types = vote(own_labels(evidence, least), clusters)
-    log.info("%s", types.value_counts().to_string())
-    table = pd.DataFrame({"cell_type": types, "confidence": evidence_of(evidence, types)})
-    table = table.assign(source=source).rename_axis("cell").reset_index()
-    table.to_parquet(snakemake.output[0], index=False)
+    labels = label_cells(evidence, least).assign(source=source)
+    log.info("%s", labels["label"].value_counts().to_string())
+    labels.rename_axis("cell").reset_index().to_parquet(snakemake.output.labels, index=False)
+    evidence = evidence.rename_axis("cell").reset_index()
+    evidence.to_parquet(snakemake.output.evidence, index=False)
 
 
 if __name__ == "__main__":

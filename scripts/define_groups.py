@@ -1,0 +1,73 @@
+"""The groups of cells that are tested: labels, or a column that the user gave.
+
+Every branch tests the same groups.
+"""
+
+import h5py
+import pandas as pd
+from anndata.io import read_elem
+
+from latere.errors import StudyError
+from latere.job import run_script, start
+from latere.tables import ALL, UNKNOWN, read_by_cell
+from latere.values import FORMULA_PROBLEM, is_formula
+
+
+def to_groups(values: pd.Series, name: str) -> pd.Series:
+    """Names of groups.
+
+    Parameters
+    ----------
+    values
+        By cell: text, categories or numbers; missing where nothing is known.
+    name
+        Where they come from, for messages.
+
+    Returns
+    -------
+    pandas.Series
+        Text by cell; `unknown` where nothing is known, which is tested in the group of all cells
+        only.
+
+    Raises
+    ------
+    StudyError
+        A group has the name of the group of all cells, or one that a spreadsheet would run.
+    """
+    text = values.astype(object).where(values.notna(), UNKNOWN).astype(str).str.strip()
+    text = text.mask(text == "", UNKNOWN)
+    names = set(text)
+    if ALL in names:
+        problem = f"a group is called '{ALL}', as the group of all cells is"
+        raise StudyError(f"groups from {name}", problem, "Rename it where it comes from.")
+    if odd := next(filter(is_formula, sorted(names)), ""):
+        problem = f"the name {odd!r} is not valid: {FORMULA_PROBLEM}"
+        raise StudyError(f"groups from {name}", problem, "Rename it where it comes from.")
+    return text
+
+
+def read_labels(path: str, cells: pd.Index) -> tuple[pd.Series, str]:
+    """Labels or cell types by cell, and where they come from."""
+    table = read_by_cell(path, cells)
+    column = "cell_type" if "cell_type" in table else "label"
+    return table[column], table["source"].iloc[0]
+
+
+def main(snakemake):
+    log = start(snakemake)
+    name = snakemake.params.name
+    with h5py.File(snakemake.input.cells) as file:
+        obs = read_elem(file["obs"])
+    if path := snakemake.input.get("labels"):
+        values, source = read_labels(path, obs.index)
+        source = f"{name}: {source}"
+    else:
+        values, source = obs[name], f"column {name}"
+    groups = to_groups(values, name)
+    log.info("%s", groups.value_counts().to_string())
+    table = pd.DataFrame({"cell": obs.index, "group": groups.to_numpy(), "source": source})
+    table.to_parquet(snakemake.output[0], index=False)
+
+
+if __name__ == "__main__":
+    run_script(main, snakemake)  # noqa: F821

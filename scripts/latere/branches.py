@@ -1,0 +1,87 @@
+"""The registry of branches: one entry each. Rules, comparison, truth and report follow from it.
+
+A branch that embeds writes `{name}/embedding.parquet`; a branch that tests writes
+`{name}/tests/{design}.parquet`. Its rules lie in `rules/{name}.smk`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A way of analysis.
+
+    Attributes
+    ----------
+    name
+        Its folder in the results and its key in the configuration.
+    title
+        For people: what it embeds or tests with.
+    embedding
+        For people: what its embedding is; empty if it does not embed.
+    fdr
+        For people: what its `fdr` means; empty if it does not test.
+    colour
+        In all figures, as a hexadecimal code.
+    files
+        Further files of the branch that the report shows, by what they hold.
+    """
+
+    name: str
+    title: str
+    embedding: str
+    fdr: str
+    colour: str
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it writes an embedding."""
+        return bool(self.embedding)
+
+    @property
+    def tests(self) -> bool:
+        """Whether it tests designs."""
+        return bool(self.fdr)
+
+
+REGISTRY = {
+    branch.name: branch
+    for branch in (
+        Branch(
+            "deep",
+            title="deep (scVI)",
+            embedding="scVI's latent space",
+            fdr="posterior expected FDR: mean probability of no change over the genes called",
+            colour="#0072B2",
+            files={"training": "training.json"},
+        ),
+        Branch(
+            "manual",
+            title="manual (edgeR)",
+            embedding="principal components",
+            fdr="Benjamini-Hochberg FDR of the quasi-likelihood p-values of a group",
+            colour="#D55E00",
+        ),
+        Branch(
+            "harmony",
+            title="Harmony",
+            embedding="principal components, integrated by Harmony",
+            fdr="",
+            colour="#009E73",
+        ),
+    )
+}
+
+
+def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """All pairs of branches, in the order of their names.
+
+    Parameters
+    ----------
+    names
+        Of branches.
+    """
+    names = list(names)
+    return [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]

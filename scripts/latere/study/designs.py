@@ -1,0 +1,87 @@
+"""Names of designs and the samples on their sides: contrasts, null splits, one sample left out."""
+
+import re
+from itertools import combinations
+
+from latere.errors import StudyError
+from latere.reads.chemistry import NAME
+
+# What no name of a contrast or a sample holds parts the contrast from what is made of it.
+MARK = "+"
+NULL = re.compile(r"null-(case|control)-([1-9][0-9]{0,5})")
+WITHOUT = re.compile(rf"without-({NAME.pattern})")
+# Of the name of a design.
+PATTERN = rf"{NAME.pattern}(?:\{MARK}(?:null-(?:case|control)-[1-9][0-9]*|without-{NAME.pattern}))?"
+
+
+def contrast_of(design: str) -> str:
+    """The contrast that a design is made of."""
+    return design.partition(MARK)[0]
+
+
+def halve(samples: list[str], number: int) -> tuple[list[str], list[str]]:
+    """One of the distinct ways to part samples into halves, of equal size or one apart.
+
+    Parameters
+    ----------
+    samples
+        At least two names.
+    number
+        Which way, from 1; ways are in the order of the names.
+
+    Raises
+    ------
+    IndexError
+        There are fewer ways.
+    """
+    size = len(samples) // 2
+    # With halves of equal size each way would come twice: the first sample stays in one of them.
+    fixed = samples[:1] if len(samples) == 2 * size else []
+    rest = samples[len(fixed) :]
+    ways = [[*fixed, *chosen] for chosen in combinations(rest, size - len(fixed))]
+    one = ways[number - 1]
+    return one, [name for name in samples if name not in one]
+
+
+def sides_of(design: str, study) -> dict[str, list[str]]:
+    """Names of the samples on each side of a design.
+
+    Parameters
+    ----------
+    design
+        The name of a contrast; or with `MARK` behind it `null-case-<n>` or `null-control-<n>`, the
+        n-th way to part that side into halves; or `without-<sample>`.
+    study
+        The study, with its contrasts.
+
+    Returns
+    -------
+    dict
+        `case` and `control`, in the order of the sheet.
+
+    Raises
+    ------
+    StudyError
+        No such design can be made.
+    """
+    contrast, _, made = design.partition(MARK)
+    if contrast not in study.contrasts:
+        known = ", ".join(study.contrasts) or "none"
+        raise StudyError(f"design {design}", f"unknown contrast '{contrast}'", f"Known: {known}.")
+    sides = study.sides(contrast)
+    if not made:
+        return sides
+    if null := NULL.fullmatch(made):
+        samples = sides[null[1]]
+        try:
+            return dict(zip(("case", "control"), halve(samples, int(null[2])), strict=True))
+        except IndexError:
+            problem = f"the {len(samples)} {null[1]} samples have no split of number {null[2]}"
+            raise StudyError(f"design {design}", problem, "Use a smaller number.") from None
+    if without := WITHOUT.fullmatch(made):
+        if without[1] not in {*sides["case"], *sides["control"]}:
+            problem = f"sample '{without[1]}' is on no side of the contrast"
+            raise StudyError(f"design {design}", problem, "Name one of its samples.")
+        return {side: [n for n in names if n != without[1]] for side, names in sides.items()}
+    fix = f"Write {contrast}{MARK}null-case-1 or {contrast}{MARK}without-<sample>."
+    raise StudyError(f"design {design}", f"'{made}' is no kind of design", fix)

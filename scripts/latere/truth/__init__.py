@@ -1,0 +1,1 @@
+"""Results of a simulated study against its truth (jobs)."""
