@@ -12,11 +12,10 @@ from tempfile import TemporaryDirectory
 
 from markupsafe import Markup, escape
 
+from latere.figures import LINES
 from latere.job import run, run_script, start
 from latere.published import Published, read_published
 
-# Colours that differ to the colour-blind too (Okabe and Ito 2008), and on light and dark.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f8f8f")
 # Runs that are compared with each other. Of 6 runs alike, chance puts one 5 deviations off in 6 %
 # of studies, of 12 in 3 % (200,000 draws from a normal distribution).
 LEAST_RUNS = 6
@@ -359,9 +358,9 @@ def knee_section(metrics: dict[str, dict]) -> dict:
         last = max((i for i, point in enumerate(each["knee"]) if point[2] >= CELLS), default=0)
         points = [point[:2] for point in each["knee"]]
         cells[title] = points[: last + 1]
-        look = {"name": title, "color": COLORS[len(rest) % len(COLORS)], "dash": "dot", "width": 1}
+        look = {"name": title, "color": LINES[len(rest) % len(LINES)], "dash": "dot", "width": 1}
         rest.append(look | {"pairs": points[last:], "showlegend": False})
-    colors = {title: COLORS[at % len(COLORS)] for at, title in enumerate(cells)}
+    colors = {title: LINES[at % len(LINES)] for at, title in enumerate(cells)}
     told = (
         "Barcodes by their molecules. Drawn in full while at least half of the barcodes are called "
         "cells; dotted where most are droplets that hold ambient RNA only. A curve without a knee "

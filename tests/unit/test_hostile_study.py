@@ -12,7 +12,8 @@ import pytest
 from test_multiqc import metrics_of, page  # noqa: F401
 from test_report import write_study
 
-import plot_cells
+from latere.cell_figures.calling import plot_ambient
+from latere.figures import STYLE, save
 from latere.tables import read_tsv
 from report import build_page
 
@@ -202,9 +203,9 @@ def test_figures(tmp_path):
     names = ["<b>", '"&lt;', "$a_{$", "<script>alert(1)</script>"]
     genes = [{"gene_name": name, "share": 0.01} for name in names]
     path = tmp_path / "ambient.svg"
-    with rc_context(plot_cells.STYLE):
-        figure = plot_cells.plot_ambient({"r1": {"share": 0.1, "top_genes": genes}})
-        plot_cells.save(figure, {"svg": path}, "ambient")
+    with rc_context(STYLE):
+        figure = plot_ambient({"r1": {"share": 0.1, "top_genes": genes}})
+        save(figure, {"svg": path}, "ambient")
     elements = list(ElementTree.parse(path).iter())
     assert not {"b", "script"} & {element.tag.rpartition("}")[2] for element in elements}
     assert any(all(name in (element.text or "") for name in names[:3]) for element in elements)

@@ -1,0 +1,2 @@
+"""Figures of the cells: a module for each step whose tables they show, as they change with it
+(jobs)."""
