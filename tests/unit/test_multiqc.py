@@ -8,15 +8,8 @@ import pytest
 
 import multiqc
 from latere.published import Published
-from multiqc import (
-    beyond_limits,
-    find_flags,
-    flag_section,
-    knee_section,
-    published_sections,
-    run_section,
-    unlike_others,
-)
+from latere.reads.flags import beyond_limits, find_flags, unlike_others
+from latere.reads.sections import flag_section, knee_section, published_sections, run_section
 
 LIMITS = {
     "min_valid_barcodes": 75,
@@ -47,7 +40,7 @@ def study(number=8, **changes):
 
 
 def told(flags):
-    return [(flag.run, flag.figure.name, flag.value, flag.limit) for flag in flags]
+    return [(flag.run, flag.metric.name, flag.value, flag.limit) for flag in flags]
 
 
 def test_limits_of_the_configuration():
@@ -77,7 +70,7 @@ def test_a_run_unlike_the_others():
     assert unlike_others(study(**low | {"r5": {"mapped_unique": 0.9}}), 5) == []
 
 
-def test_a_figure_is_told_once():
+def test_a_metric_is_flagged_once():
     flags = find_flags(study(r2={"antisense": 0.5}), LIMITS)
     assert told(flags) == [("r2", "antisense", "50.0 %", "at most 10.0 %")]
 
