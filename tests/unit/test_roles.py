@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from assign_roles import assign_roles, choose, match_lanes, read_mate, roles_of_lane
 from latere.errors import StudyError
 from latere.reads.chemistry import Chemistry, find_whitelist, read_chemistries
+from latere.reads.matching import choose, match_lanes, read_mate
+from latere.reads.roles import assign_roles, roles_of_lane
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = read_chemistries(ROOT / "config" / "chemistries.tsv")

@@ -1,0 +1,182 @@
+"""Which read is barcode, UMI, cDNA or index: by content, never by the number of a file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from dnaio import records_are_mates
+
+from latere.errors import StudyError
+from latere.reads.chemistry import Chemistry
+from latere.reads.matching import (
+    Match,
+    Mate,
+    choose,
+    describe,
+    match_lanes,
+    parts,
+    read_mate,
+    tell_evidence,
+)
+
+# Sample indices have 8 or 10 bases; the spacer of a multiome library, the longest, 24.
+MAX_INDEX_LENGTH = 24
+# UMIs are drawn at random; the reads of a sample index are few different ones.
+MIN_DISTINCT_UMIS = 0.5
+ROLES = ("barcode", "umi", "cdna", "index")
+
+
+def assign_roles(
+    files: list[list[str]], asked: Sequence[str], chemistries: Mapping[str, Chemistry], run: str
+) -> dict:
+    """Roles of the reads of a run, and its chemistry.
+
+    Parameters
+    ----------
+    files
+        For each mate its lanes, in the same order in each.
+    asked
+        Names of the chemistries that it may be of: one, or all.
+    chemistries
+        All of the table, by name.
+    run
+        Name of the run.
+
+    Returns
+    -------
+    dict
+        run; candidates (by name the chemistry: one, or several that differ in strand only);
+        valid_barcodes (share of the first reads); lengths (shortest and longest read by role);
+        the files of each role, lanes in the given order (a role that several mates have, as two
+        indices, lists the lanes of one after those of the other); evidence (`tell_evidence`).
+
+    Raises
+    ------
+    StudyError
+        The roles or the chemistry cannot be told, or the lanes do not agree.
+    """
+    if len({len(lanes) for lanes in files}) != 1:
+        counts = ", ".join(str(len(lanes)) for lanes in files) or "none"
+        raise StudyError(
+            f"run {run}",
+            f"the reads have different numbers of lanes ({counts})",
+            "List the same lanes in the same order for each read.",
+        )
+    lanes = [[read_mate(file, run) for file in lane] for lane in zip(*files, strict=True)]
+    matches = match_lanes(lanes, chemistries)
+    found = []
+    for number, (mates, lane) in enumerate(zip(lanes, matches, strict=True), start=1):
+        where = f"run {run}, lane {number}"
+        check_mates(mates, where)
+        close = choose(asked, lane, mates, where)
+        candidates = {match.chemistry.name for match in close}
+        roles = roles_of_lane(close[0], mates, where)
+        found.append((candidates, roles))
+        if candidates != found[0][0]:
+            raise StudyError(
+                where,
+                f"it is of another chemistry ({describe(close, mates)}) than lane 1 "
+                f"({describe([matches[0][one] for one in sorted(found[0][0])], lanes[0])})",
+                "Lanes of one run are of one library: give each library a row of its own.",
+            )
+        if roles != found[0][1]:
+            raise StudyError(
+                where,
+                f"its reads are {', '.join(roles)}, those of lane 1 {', '.join(found[0][1])}",
+                "Its files are swapped: put the files of one read into one column.",
+            )
+    chosen = [one for one in chemistries if one in found[0][0]]
+    by_role = {
+        role: [mate for at, one in enumerate(found[0][1]) if one == role for mate in columns[at]]
+        for columns in [list(zip(*lanes, strict=True))]
+        for role in ROLES
+    }
+    evidence = tell_evidence(matches, lanes[0], chosen)
+    return {
+        "run": run,
+        "candidates": {one: asdict(chemistries[one]) for one in chosen},
+        "valid_barcodes": next(
+            row["valid_barcodes"] for row in evidence if row["chemistry"] == chosen[0]
+        ),
+        "lengths": {
+            role: [min(mate.lengths[0] for mate in mates), max(mate.lengths[1] for mate in mates)]
+            for role, mates in by_role.items()
+            if mates
+        },
+        **{role: [mate.file for mate in mates] for role, mates in by_role.items()},
+        "evidence": evidence,
+    }
+
+
+def check_mates(mates: list[Mate], where: str) -> None:
+    """The files of a lane must begin with the same spot.
+
+    Raises
+    ------
+    StudyError
+        They do not.
+    """
+    if len(mates) > 1 and not records_are_mates(*(mate.first for mate in mates)):
+        names = "; ".join(f"{Path(mate.file).name}: {mate.first.id}" for mate in mates)
+        raise StudyError(
+            where,
+            f"its files begin with different spots ({names})",
+            "List the same lanes in the same order for each read.",
+        )
+
+
+def roles_of_lane(match: Match, mates: list[Mate], where: str) -> list[str]:
+    """Role of each mate of one lane, as in `ROLES`.
+
+    Raises
+    ------
+    StudyError
+        The roles cannot be told.
+    """
+    rest = [at for at in range(len(mates)) if at != match.at]
+    longer = [at for at in rest if mates[at].lengths[1] > MAX_INDEX_LENGTH]
+    if len(longer) != 1:
+        names = ", ".join(str(mates[at]) for at in longer or rest) or "no other file"
+        raise StudyError(
+            where,
+            f"{len(longer)} reads beside the barcode read could be cDNA ({names})",
+            "Give one barcode read and one cDNA read; a sample index may stand beside them.",
+        )
+    roles = ["index"] * len(mates)
+    roles[match.at], roles[longer[0]] = "barcode", "cdna"
+    if match.chemistry.umi_read == "own":
+        short = [at for at in rest if at not in longer]
+        roles[find_umi_read(match.chemistry, [(at, mates[at]) for at in short], where)] = "umi"
+    return roles
+
+
+def find_umi_read(chemistry: Chemistry, mates: list[tuple[int, Mate]], where: str) -> int:
+    """Position of the mate that holds the UMI.
+
+    Parameters
+    ----------
+    mates
+        Position and mate, of those that are neither barcode nor cDNA.
+
+    Raises
+    ------
+    StudyError
+        None can be it, or more than one.
+    """
+    distinct = {
+        at: len(set(parts(mate, chemistry.umi))) / len(mate.sequences)
+        for at, mate in mates
+        if mate.lengths[0] >= chemistry.umi_read_length
+    }
+    found = [at for at, share in distinct.items() if share >= MIN_DISTINCT_UMIS]
+    if len(found) != 1:
+        figures = "; ".join(
+            f"{mate}: {distinct[at]:.0%} different" if at in distinct else str(mate)
+            for at, mate in mates
+        )
+        raise StudyError(
+            where,
+            f"{len(found)} reads could be the UMI of {chemistry.name} ({figures or 'no file'})",
+            f"Give the read of {chemistry.umi_read_length} bp that holds the UMI, once.",
+        )
+    return found[0]
