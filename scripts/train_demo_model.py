@@ -5,7 +5,7 @@ study are easier than in life, and its accuracy says nothing about other data.
 """
 
 from latere.job import run_script, start
-from latere.simulation import load_pbmc
+from latere.simulation.pbmc import load_pbmc
 
 
 def train_model(pbmc, gene_names, seed: int, threads: int):
@@ -14,7 +14,7 @@ def train_model(pbmc, gene_names, seed: int, threads: int):
     Parameters
     ----------
     pbmc
-        As `latere.simulation.load_pbmc` gives it.
+        As `load_pbmc` gives it.
     gene_names
         Genes that the study can measure.
     seed

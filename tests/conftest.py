@@ -97,7 +97,8 @@ def demo(root, snakemake, tmp_path_factory, worker_id) -> Path:
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory) -> bytes:
     """A real SRA archive of 8,000 spots of random bases, 400 kB."""
-    from simulate_reads import BASES, write_reads
+    from latere.simulation.genome import BASES
+    from latere.simulation.sequencer import write_reads
     from simulate_sra import TOOLS, pack
 
     if not all(map(shutil.which, TOOLS)):

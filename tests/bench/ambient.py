@@ -22,14 +22,15 @@ import pandas as pd
 import scipy.sparse as sp
 import yaml
 
-import simulate_study
 from call_cells import call_cells, estimate_ambient
 from latere import r
+from latere.simulation import cells as simulated_cells
+from latere.simulation.reads import EMPTY_SHAPE
 from remove_ambient import group_cells, remove_ambient
+from simulate_study import simulate_truth
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = [("A_1", 1), ("B_1", 4)]  # run, and how many times the demo's ambient RNA
-EMPTY_SHAPE = 4  # as in simulate_reads
 OWN = 2**16
 
 
@@ -40,18 +41,18 @@ def simulate(run, factor):
     sheet = pd.read_csv(ROOT / "config/demo/samples.tsv", sep="\t", dtype=str).fillna("")
     samples = {row["sample"]: row for row in sheet.to_dict("records")}
     barcodes = np.array([f"B{number}" for number in range(100_000)])
-    simulate_run = simulate_study.simulate_run
+    simulate_run = simulated_cells.simulate_run
 
     def with_own(rates, composition, settings, rng):
         _, own, _ = simulate_run(rates, composition, settings | {"ambient": 0}, copy.deepcopy(rng))
         cells, counts, ambient = simulate_run(rates, composition, settings, rng)
         return cells, counts + OWN * own, ambient
 
-    simulate_study.simulate_run = with_own
-    cells, counts, _ = simulate_study.simulate_truth(
+    simulated_cells.simulate_run = with_own
+    cells, counts, _ = simulate_truth(
         dict(zip(sheet["run"], sheet["sample"], strict=True)), samples, barcodes, settings, 1
     )
-    simulate_study.simulate_run = simulate_run
+    simulated_cells.simulate_run = simulate_run
     of_run = (cells["run"] == run).to_numpy()
     own, total = counts.X[of_run], counts.X[of_run]
     own.data, total.data = own.data // OWN, total.data % OWN

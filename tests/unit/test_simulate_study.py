@@ -10,13 +10,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import simulate_reads
 import simulate_sra
 import simulate_study
 from compare_truth import true_fold_changes
 from latere.errors import StudyError
 from latere.job import JobError
-from latere.simulation import generator, load_pbmc, reverse_complement
+from latere.simulation.genome import (
+    BASES,
+    MT_SHARE,
+    read_exons,
+    read_fasta,
+    reverse_complement,
+    simulate_genome,
+    write_fasta,
+    write_gtf,
+)
+from latere.simulation.pbmc import load_pbmc
+from latere.simulation.reads import build_templates, simulate_reads
+from latere.simulation.sequencer import sequence_bases, write_reads
+from latere.simulation.streams import generator
+from latere.simulation.truth import (
+    HEALTHY,
+    build_profiles,
+    check_effects,
+    collect_expected,
+    expected_composition,
+    expected_expression,
+    plant_effects,
+)
 
 SETTINGS = {
     "cells_per_run": 40,
@@ -52,7 +73,7 @@ def barcodes():
 
 @pytest.fixture(scope="module")
 def profiles():
-    return simulate_study.build_profiles(load_pbmc(), generator(1, "study"))
+    return build_profiles(load_pbmc(), generator(1, "study"))
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +86,9 @@ def reference(study, tmp_path_factory):
     """Paths of FASTA and GTF."""
     folder = tmp_path_factory.mktemp("reference")
     genes = study[1].var
-    chromosomes, exons = simulate_study.simulate_genome(
-        list(genes["gene_name"]), generator(1, "genome")
-    )
-    simulate_study.write_fasta(chromosomes, folder / "genome.fa")
-    simulate_study.write_gtf(exons, genes.reset_index(), folder / "genes.gtf")
+    chromosomes, exons = simulate_genome(list(genes["gene_name"]), generator(1, "genome"))
+    write_fasta(chromosomes, folder / "genome.fa")
+    write_gtf(exons, genes.reset_index(), folder / "genes.gtf")
     return folder / "genome.fa", folder / "genes.gtf"
 
 
@@ -77,16 +96,14 @@ def reference(study, tmp_path_factory):
 def templates(reference, study):
     chromosomes, exons = map(
         lambda read, path: read(path),
-        (simulate_reads.read_fasta, simulate_reads.read_exons),
+        (read_fasta, read_exons),
         reference,
     )
-    return simulate_reads.build_templates(
-        chromosomes, exons, list(study[1].var_names), generator(1, "templates")
-    )
+    return build_templates(chromosomes, exons, list(study[1].var_names), generator(1, "templates"))
 
 
 def test_profiles_are_shares_of_every_gene(profiles):
-    assert list(profiles.index) == [*simulate_study.HEALTHY, "Blast A", "Blast B"]
+    assert list(profiles.index) == [*HEALTHY, "Blast A", "Blast B"]
     np.testing.assert_allclose(profiles.sum(axis=1), 1)
     assert (profiles > 0).all(axis=None)
     assert profiles["CD79A"].idxmax() in {"B cell", "Blast A", "Blast B"}
@@ -95,14 +112,12 @@ def test_profiles_are_shares_of_every_gene(profiles):
 
 def test_truth_of_any_contrast_is_what_was_planted(profiles):
     effects = SETTINGS["effects"]
-    planted = simulate_study.plant_effects(
-        profiles, list(effects), SETTINGS["de_genes"], np.random.default_rng(0)
-    )
-    names = [*profiles.columns, *simulate_study.MT_SHARE]
-    composition = simulate_study.expected_composition(SAMPLES, profiles.index)
+    planted = plant_effects(profiles, list(effects), SETTINGS["de_genes"], np.random.default_rng(0))
+    names = [*profiles.columns, *MT_SHARE]
+    composition = expected_composition(SAMPLES, profiles.index)
     np.testing.assert_allclose(composition.sum(axis=1), 1)
-    expected = simulate_study.collect_expected(
-        simulate_study.expected_expression(profiles, planted, SAMPLES, effects),
+    expected = collect_expected(
+        expected_expression(profiles, planted, SAMPLES, effects),
         composition,
         list(SAMPLES),
         list(profiles.index),
@@ -113,7 +128,7 @@ def test_truth_of_any_contrast_is_what_was_planted(profiles):
     # A sample without a truth changes nothing.
     sides = {"case": ["A_1", "foreign"], "control": ["B_1"]}
     truth = true_fold_changes(expected, sides)
-    groups = {"all", *simulate_study.HEALTHY}
+    groups = {"all", *HEALTHY}
     assert len(truth) == len(groups) * len(names)
     assert not truth.duplicated(["group", "gene_id"]).any()
     assert np.isfinite(truth["log2fc"]).all()
@@ -134,7 +149,7 @@ def test_truth_of_any_contrast_is_what_was_planted(profiles):
 @pytest.mark.parametrize("effect", [{"subtype": "C"}, {"subtyp": "A"}])
 def test_an_effect_without_samples_is_told(effect):
     with pytest.raises(StudyError, match="no simulated sample has"):
-        simulate_study.check_effects(effect, SAMPLES)
+        check_effects(effect, SAMPLES)
 
 
 def test_cells_and_counts_agree(study):
@@ -207,8 +222,8 @@ simulate_study.main(SimpleNamespace(
 
 
 def test_genome_reads_back(reference, study):
-    chromosomes = simulate_reads.read_fasta(reference[0])
-    exons = simulate_reads.read_exons(reference[1])
+    chromosomes = read_fasta(reference[0])
+    exons = read_exons(reference[1])
     counts = study[1]
     assert set(exons["gene_id"]) == set(counts.var_names)
     mitochondrial = counts.var_names[counts.var["gene_name"].str.startswith("MT-")]
@@ -229,8 +244,8 @@ def test_genome_reads_back(reference, study):
 
 def test_templates_are_the_sense_strand(reference, study, templates):
     sequence, genes, genome, foreign = templates
-    chromosomes = simulate_reads.read_fasta(reference[0])
-    exons = simulate_reads.read_exons(reference[1])
+    chromosomes = read_fasta(reference[0])
+    exons = read_exons(reference[1])
     for strand in "+-":
         number = next(
             number
@@ -256,7 +271,7 @@ def test_reads_carry_the_true_molecules(study, barcodes, templates):
     of_run = (cells["run"] == "A_1").to_numpy()
     names = cells.loc[of_run, "barcode"].to_numpy(str)
     chunks = list(
-        simulate_reads.simulate_reads(
+        simulate_reads(
             counts.X[of_run], 12.0, names, barcodes, templates, SETTINGS, np.random.default_rng(0)
         )
     )
@@ -275,7 +290,7 @@ def test_reads_carry_the_true_molecules(study, barcodes, templates):
 def test_sequencing_errors_and_qualities():
     rng = np.random.default_rng(0)
     true = np.full((20_000, 91), ord("C"), np.uint8)
-    seen, qualities = simulate_reads.sequence_bases(true, 0.003, rng)
+    seen, qualities = sequence_bases(true, 0.003, rng)
     wrong = seen != true
     assert wrong.mean() == pytest.approx(0.003, rel=0.1)
     assert set(np.unique(seen)) == set(b"ACGT")
@@ -290,9 +305,9 @@ def test_archive_gives_the_reads_back(tmp_path):
     if not all(map(shutil.which, [*simulate_sra.TOOLS, "fasterq-dump"])):
         pytest.skip("no sra-tools with its loaders")
     rng = np.random.default_rng(0)
-    true = [simulate_reads.BASES[rng.integers(0, 4, (200, length))] for length in (8, 26, 91)]
+    true = [BASES[rng.integers(0, 4, (200, length))] for length in (8, 26, 91)]
     paths = [str(tmp_path / f"{name}.fastq") for name in ("I1", "R1", "R2")]
-    simulate_reads.write_reads([true], paths, 0.003, rng)
+    write_reads([true], paths, 0.003, rng)
     archive = tmp_path / "run_1.sra"
     simulate_sra.pack(*paths, str(archive))
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []

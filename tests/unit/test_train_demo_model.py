@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latere.simulation import load_pbmc
+from latere.simulation.pbmc import load_pbmc
 from train_demo_model import train_model
 
 TYPES = ["B cell", "Dendritic cell", "Monocyte", "NK cell", "T cell"]

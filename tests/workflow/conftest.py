@@ -18,6 +18,8 @@ import yaml
 from molecules import RUN, pack, pack_words, triple
 
 import simulate_reads
+from latere.simulation import reads as simulated_reads
+from latere.simulation import sequencer
 
 BARCODE, CDNA = 16, 91  # bases
 # Written out here on purpose, as in tests/real/test_reads.py.
@@ -71,7 +73,7 @@ def origins(demo, root, truth, barcode_list, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("origins")
     places, bases = [], []
-    place_reads, sequence_bases = simulate_reads.place_reads, simulate_reads.sequence_bases
+    place_reads, sequence_bases = simulated_reads.place_reads, sequencer.sequence_bases
 
     def place(kind, gene, genes, *rest):
         starts = place_reads(kind, gene, genes, *rest)
@@ -99,8 +101,8 @@ def origins(demo, root, truth, barcode_list, tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulate_reads, "start", lambda job: None)
-        patch.setattr(simulate_reads, "place_reads", place)
-        patch.setattr(simulate_reads, "sequence_bases", sequence)
+        patch.setattr(simulated_reads, "place_reads", place)
+        patch.setattr(sequencer, "sequence_bases", sequence)
         simulate_reads.main(job)
     reads = pd.concat(places, ignore_index=True)
     for name, which in (("", 0), ("seen_", 1)):

@@ -15,8 +15,7 @@ import pytest
 from molecules import RUN, STAGES, gene_of, one_base_apart, pack, pack_words, read_called, trace
 from scipy.io import mmread
 
-from latere.simulation import reverse_complement
-from simulate_reads import read_exons, read_fasta
+from latere.simulation.genome import read_exons, read_fasta, reverse_complement
 
 RUNS = ["A_1", "A_2", "B_1", "B_2", "healthy_1a", "healthy_1b", "healthy_2", "healthy_3"]
 READ_BY_READ = pytest.mark.tools("STAR", "fasterq-dump", "pysam")

@@ -1,11 +1,6 @@
-"""What the steps of the embedded study share: its random streams, its cells, its sequences."""
+"""The real cells that the embedded study takes its expression from."""
 
 import numpy as np
-
-MITOCHONDRIAL = "chrM"
-BASES = np.frombuffer(b"ACGT", dtype=np.uint8)
-COMPLEMENT = np.arange(256, dtype=np.uint8)
-COMPLEMENT[BASES] = BASES[::-1]
 
 # The fine labels of the data, merged to what 200 cells a run can carry.
 LABELS = {
@@ -20,19 +15,6 @@ LABELS = {
     "Dendritic": "Dendritic cell",
     "CD34+": "CD34+ progenitor",
 }
-
-
-def generator(seed: int, *names: str) -> np.random.Generator:
-    """A random stream of its own for each step and run, so that jobs may run in any order.
-
-    Parameters
-    ----------
-    seed
-        Seed of the study.
-    names
-        What the stream is for.
-    """
-    return np.random.default_rng([seed, *"/".join(names).encode()])
 
 
 def load_pbmc():
@@ -54,8 +36,3 @@ def load_pbmc():
     sc.pp.normalize_total(pbmc, target_sum=1e4)
     pbmc.obs["cell_type"] = source.obs["bulk_labels"].astype(str).map(LABELS)
     return pbmc
-
-
-def reverse_complement(sequence: np.ndarray) -> np.ndarray:
-    """The other strand of a sequence of ASCII codes, shape (length,)."""
-    return COMPLEMENT[sequence[::-1]]
