@@ -1,4 +1,5 @@
-"""Download one SRA archive: resumed where it stopped, checked, and whole or not there."""
+"""Download one SRA archive: resume where an earlier download stopped, and keep it only if it is
+whole."""
 
 import os
 import re
@@ -17,13 +18,13 @@ from latere.job import JobError, run, run_script, start
 # Attempts in a row that bring no further byte, and seconds before the second; doubled each time.
 ATTEMPTS = 6
 PAUSE = 10
-# Seconds between two lines on how much is loaded, and until a download that stands still is ended.
-# The check of a whole archive stands still too: 30 minutes read 25 GB at 14 MB/s.
+# Seconds between two lines on the progress, and until a download without progress is ended. The
+# check of a whole archive shows no progress either: 30 minutes read 25 GB at 14 MB/s.
 TELL = 60
 STALL = 1800
-# Bytes after which prefetch notes how far it is; by itself every 5 minutes only.
+# Bytes after which prefetch records its progress; by default every 5 minutes only.
 COMMIT = 2**26
-# Lines in which prefetch complains: those with a level, else those that tell of a failure.
+# Lines in which prefetch reports errors: those with a level, else those that name a failure.
 COMPLAINTS = (r"prefetch\S* (?:err|int|sys|fatal): (.+)", r"prefetch\S*: (.*(?:fail|not match).*)")
 
 
@@ -35,7 +36,7 @@ def fetch(accession: str, archive: Path, log, pause: float = PAUSE) -> None:
     accession
         Accession of the run.
     archive
-        Where the archive is to lie. What is loaded so far lies beside it, in a folder `*.part`.
+        Where the archive goes. A partial download lies beside it, in a folder `*.part`.
     log
         Logger of the job.
     pause
@@ -44,16 +45,16 @@ def fetch(accession: str, archive: Path, log, pause: float = PAUSE) -> None:
     Raises
     ------
     StudyError
-        It cannot be downloaded, or is damaged.
+        It cannot be downloaded, or is corrupt.
     """
     with exclusive(archive):
         if archive.is_file():
-            log.info("%s: %s is there", accession, archive)
+            log.info("%s: %s exists and is used", accession, archive)
             return
         part = archive.with_suffix(".part")
         part.mkdir(exist_ok=True)
         whole = part / archive.name
-        # prefetch looks at its size alone, so what another process left whole counts for nothing.
+        # prefetch checks only its size, so a file that another process left is not trusted.
         if whole.exists():
             shutil.rmtree(part)
             part.mkdir()
@@ -61,17 +62,17 @@ def fetch(accession: str, archive: Path, log, pause: float = PAUSE) -> None:
         validate(accession, whole)
         whole.replace(archive)
         shutil.rmtree(part)
-    log.info("%s: %s bytes, whole", accession, f"{archive.stat().st_size:,}")
+    log.info("%s: %s bytes, verified", accession, f"{archive.stat().st_size:,}")
 
 
 def load(accession: str, whole: Path, log, pause: float) -> None:
-    """Call prefetch until it has the whole archive, of the size and MD5 that the SRA tells.
+    """Call prefetch until it has the whole archive, with the size and MD5 that the SRA lists.
 
     Raises
     ------
     StudyError
-        The disk is full, the archive is another than the SRA tells, or `ATTEMPTS` in a row brought
-        no further byte.
+        The disk is full, the archive does not match the SRA's size or MD5, or `ATTEMPTS` in a row
+        made no progress.
     """
     most, failures = loaded(whole.parent), 0
     while True:
@@ -82,20 +83,22 @@ def load(accession: str, whole: Path, log, pause: float) -> None:
             return
         if whole.exists():
             shutil.rmtree(whole.parent)
-            raise damaged(accession, told)
+            raise corrupt(accession, told)
         full = why_not_writable(whole.parent)
         size = loaded(whole.parent)
         failures = 1 if size > most else failures + 1
         most = max(most, size)
-        log.warning("%s: %s bytes loaded, then: %s", accession, f"{size:,}", told)
+        log.warning("%s: %s bytes downloaded, then: %s", accession, f"{size:,}", told)
         if full:
-            raise StudyError(accession, f"cannot be downloaded: {full}", "Make room; run again.")
+            raise StudyError(
+                accession, f"cannot be downloaded: {full}", "Free space, then run again."
+            )
         if failures == ATTEMPTS:
             raise StudyError(
                 accession,
                 f"cannot be downloaded: {told}",
-                "Check the accession and the network, then run again: it goes on from the "
-                f"{size / 1e9:.1f} GB in {whole.parent}.",
+                "Check the accession and the network, then run again: the download resumes after "
+                f"the {size / 1e9:.1f} GB in {whole.parent}.",
             )
         time.sleep(pause * 2 ** (failures - 1))
 
@@ -106,12 +109,12 @@ def attempt(accession: str, whole: Path, log) -> str:
     Returns
     -------
     str
-        What it says of it if it failed, else nothing.
+        The error if it failed, else empty.
 
     Raises
     ------
     JobError
-        It is not installed.
+        prefetch is not installed.
     """
     command = ["prefetch", "--max-size", "u", "--resume", "yes", "--output-file", whole, accession]
     log.info("$ %s", " ".join(map(str, command)))
@@ -137,12 +140,12 @@ def attempt(accession: str, whole: Path, log) -> str:
         process.kill()
     listener.join()
     if stalled:
-        return f"it stood still for {STALL / 60:.0f} minutes"
+        return f"no progress for {STALL / 60:.0f} minutes"
     return complaint(words) or f"status {process.returncode}" if process.returncode else ""
 
 
 def complaint(words: list[str]) -> str:
-    """The last two lines in which prefetch says what went wrong, without their time."""
+    """The last two error lines of prefetch, without their time."""
     for pattern in COMPLAINTS:
         if found := re.findall(pattern, "\n".join(words)):
             return "; ".join(list(dict.fromkeys(found))[-2:])
@@ -150,19 +153,19 @@ def complaint(words: list[str]) -> str:
 
 
 def relay(lines, words: list, log) -> None:
-    """Put what a program says into the log, and keep it."""
+    """Copy the output of a program into the log and into a list."""
     for line in filter(str.strip, lines):
         log.info("%s", line.strip())
         words.append(line.strip())
 
 
 def watch(process: subprocess.Popen, folder: Path, log) -> bool:
-    """Tell now and then how much is in a folder, until a process ends or stands still.
+    """Log the progress in a folder until a process ends or makes no more progress.
 
     Returns
     -------
     bool
-        Whether it stands still.
+        Whether it stopped making progress.
     """
     size, changed = loaded(folder), time.monotonic()
     while True:
@@ -188,25 +191,25 @@ def loaded(folder: Path) -> int:
 
 
 def validate(accession: str, whole: Path) -> None:
-    """Check the checksums inside an archive; remove it if it is damaged.
+    """Check the checksums inside an archive; delete it if it is corrupt.
 
     Raises
     ------
     StudyError
-        It is damaged.
+        It is corrupt.
     """
     try:
         run(["vdb-validate", whole])
     except JobError as error:
         shutil.rmtree(whole.parent)
-        raise damaged(accession, str(error)) from None
+        raise corrupt(accession, str(error)) from None
 
 
-def damaged(accession: str, told: str) -> StudyError:
+def corrupt(accession: str, told: str) -> StudyError:
     return StudyError(
         accession,
-        f"came damaged, and what was loaded is removed: {told}",
-        "Run again, which downloads it anew.",
+        f"the download is corrupt and was deleted: {told}",
+        "Run again to repeat the download.",
     )
 
 

@@ -10,12 +10,15 @@ import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import Request
 
 import h5py
 import numpy as np
 import pytest
 
 import download
+from latere.downloads.login import Login
+from latere.downloads.whole import is_html, published, shows_end
 from latere.errors import StudyError
 
 CONTENT = b">1\n" + b"ACGT" * 100_000
@@ -159,7 +162,7 @@ def test_without_a_size_a_file_is_whole_if_it_shows_its_end(serve, tmp_path, nam
 def test_without_a_size_a_file_that_is_cut_off_is_not_kept(serve, tmp_path, name, cut):
     content = NAMED[name][:-cut] or NAMED[name][: len(BGZF)][:-1]
     url = serve({f"/{name}": answer(content)})
-    with pytest.raises(StudyError, match="cut off|bytes came of"):
+    with pytest.raises(StudyError, match="cut off|received"):
         fetch(f"{url}/{name}", tmp_path / name)
     assert len(serve.asked) == download.ATTEMPTS and list(tmp_path.iterdir()) == []
 
@@ -169,16 +172,16 @@ def test_bgzip_that_is_cut_between_its_blocks_is_not_whole(tmp_path):
     block = gzip.compress(b"ACGT", mtime=0)
     block = BGZF[:4] + block[4:10] + BGZF[10:18] + block[10:]
     (tmp_path / "a").write_bytes(block + BGZF)
-    assert download.shows_end(tmp_path / "a") and gzip.decompress(block + BGZF) == b"ACGT"
+    assert shows_end(tmp_path / "a") and gzip.decompress(block + BGZF) == b"ACGT"
     (tmp_path / "a").write_bytes(block)
     assert gzip.decompress(block) == b"ACGT"
     with pytest.raises(OSError, match="cut off"):
-        download.shows_end(tmp_path / "a")
+        shows_end(tmp_path / "a")
 
 
 def test_without_a_size_or_an_end_only_a_checksum_shows_that_a_file_is_whole(serve, tmp_path):
     url = serve({"/genome.fa": answer(CONTENT), "/SUMS": answer(by_md5(CONTENT))})
-    with pytest.raises(StudyError, match="may be cut off at 400,003 bytes") as refused:
+    with pytest.raises(StudyError, match="400,003 bytes") as refused:
         fetch(f"{url}/genome.fa", tmp_path / "genome.fa")
     assert "gzipped" in refused.value.mend
     # It would be the same again.
@@ -222,14 +225,14 @@ def test_data_that_a_server_calls_a_page_are_data(serve, tmp_path):
 @pytest.mark.parametrize(("name", "form"), [("a.h5ad", "HDF5"), ("a.h5", "HDF5"), ("a.GZ", "gzip")])
 def test_a_file_is_what_its_name_says(serve, tmp_path, name, form):
     url = serve({f"/{name}": answer(b"Try again later.", "Content-Length: 16")})
-    with pytest.raises(StudyError, match=f"it is not {form}: it begins b'Try again"):
+    with pytest.raises(StudyError, match=f"not {form}.*Try again"):
         fetch(f"{url}/{name}", tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
-def login(tmp_path, monkeypatch):
-    """A netrc with a login for this machine, by its number."""
+def netrc(tmp_path, monkeypatch):
+    """A netrc with a login for this machine, by its number; the header that carries it."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password SECRET123\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     return f"Authorization: Basic {base64.b64encode(b'me:SECRET123').decode()}\r\n"
@@ -239,7 +242,7 @@ def moved(url):
     return f"HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-def test_a_login_goes_to_its_host_and_no_further(serve, tmp_path, login):
+def test_a_login_goes_to_its_host_and_no_further(serve, tmp_path, netrc):
     other = serve({"/b": answer(PACKED)})
     by_name = other.replace("127.0.0.1", "localhost")
     first = serve({"/a": moved("/b"), "/c": moved(f"{other}/b"), "/d": moved(f"{by_name}/b")})
@@ -247,8 +250,8 @@ def test_a_login_goes_to_its_host_and_no_further(serve, tmp_path, login):
     for place, sent in (("a", [True, True]), ("c", [True, False]), ("d", [True, False])):
         serve.asked.clear()
         fetch(f"{first}/{place}", tmp_path / place)
-        assert [login in head for head in serve.asked] == sent
-        assert not any("Basic" in head for head in serve.asked if login not in head)
+        assert [netrc in head for head in serve.asked] == sent
+        assert not any("Basic" in head for head in serve.asked if netrc not in head)
 
 
 @pytest.mark.parametrize(
@@ -261,46 +264,46 @@ def test_a_login_goes_to_its_host_and_no_further(serve, tmp_path, login):
         ("https://h.org/a", "https://x.org/a", False),
     ],
 )
-def test_where_a_login_goes(login, tmp_path, first, then, sent):
+def test_where_a_login_goes(netrc, tmp_path, first, then, sent):
     (tmp_path / "netrc").write_text("machine H.org login me password SECRET123\ndefault login x\n")
-    request = download.urllib.request.Request(then)
-    download.Login(first).http_request(request)
+    request = Request(then)
+    Login(first).http_request(request)
     assert request.has_header("Authorization") == sent
 
 
-def test_a_login_for_ftp(login):
-    request = download.urllib.request.Request("ftp://127.0.0.1/a")
-    assert download.Login("ftp://127.0.0.1/").ftp_request(request).host == "me:SECRET123@127.0.0.1"
-    request = download.urllib.request.Request("ftp://localhost/a")
-    assert download.Login("ftp://127.0.0.1/").ftp_request(request).host == "localhost"
+def test_a_login_for_ftp(netrc):
+    request = Request("ftp://127.0.0.1/a")
+    assert Login("ftp://127.0.0.1/").ftp_request(request).host == "me:SECRET123@127.0.0.1"
+    request = Request("ftp://localhost/a")
+    assert Login("ftp://127.0.0.1/").ftp_request(request).host == "localhost"
 
 
-def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(login, tmp_path, monkeypatch):
+def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(netrc, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1\nlogin me passwort SECRET123\n")
     with pytest.raises(StudyError, match=r"netrc: .*\(line 2\)") as refused:
-        download.Login("http://127.0.0.1/")
+        Login("http://127.0.0.1/")
     assert "SECRET123" not in str(refused.value)
     monkeypatch.setenv("NETRC", "nowhere")
     with pytest.raises(StudyError, match="nowhere: .*not exist"):
-        download.Login("http://127.0.0.1/")
+        Login("http://127.0.0.1/")
 
 
-def test_a_netrc_that_nobody_named_stops_no_download(login, tmp_path, monkeypatch, caplog):
+def test_a_netrc_that_nobody_named_stops_no_download(netrc, tmp_path, monkeypatch, caplog):
     """Most servers need none, and curl takes files that the standard library does not."""
     (tmp_path / ".netrc").write_text("machine h.org\nlogin me passwort SECRET123\n")
     (tmp_path / ".netrc").chmod(0o600)
     monkeypatch.delenv("NETRC")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert download.Login("http://127.0.0.1/").hosts == {}
+    assert Login("http://127.0.0.1/").hosts == {}
     assert "~/.netrc: the netrc cannot be read" in caplog.text and "SECRET" not in caplog.text
 
 
 def test_no_page_takes_long_to_look_at(tmp_path):
     """Comments without end took twice as long with each: 9,000 of them fit."""
     (tmp_path / "x").write_text("<!---->" * 9000 + "x")
-    assert not download.is_html(tmp_path / "x", "")
+    assert not is_html(tmp_path / "x", "")
     (tmp_path / "x").write_text("<!---->" * 9000 + " <html>")
-    assert download.is_html(tmp_path / "x", "")
+    assert is_html(tmp_path / "x", "")
 
 
 def test_what_fails_is_told_without_its_query(server, tmp_path, caplog):
@@ -332,7 +335,7 @@ def test_the_publishers_checksum_decides(server, tmp_path, listing):
     # As long, with a base exchanged.
     files["/SUMS"] = listing(CONTENT.replace(b"ACGT", b"ACGA", 1))
     seen.clear()
-    with pytest.raises(StudyError, match=r"its (md5|sum) is [0-9a-f ]+, that of http.*/SUMS is"):
+    with pytest.raises(StudyError, match=r"(md5|sum) checksum is [0-9a-f ]+; http.*/SUMS has"):
         fetch(*words, f"{url}/SUMS")
     assert seen.count("/genome.fa") == download.ATTEMPTS and list(tmp_path.iterdir()) == []
 
@@ -340,7 +343,7 @@ def test_the_publishers_checksum_decides(server, tmp_path, listing):
 def test_a_list_without_the_file_is_told(server, tmp_path):
     url, seen, files = server
     files["/SUMS"] = by_md5(CONTENT).replace(b"genome.fa", b"other.fa")
-    with pytest.raises(StudyError, match="SUMS: does not tell the checksum of genome.fa"):
+    with pytest.raises(StudyError, match="SUMS: .*checksum of genome.fa"):
         fetch(f"{url}/genome.fa", tmp_path / "genome.fa", f"{url}/SUMS")
     assert "/genome.fa" not in seen and list(tmp_path.iterdir()) == []
 
@@ -348,7 +351,7 @@ def test_a_list_without_the_file_is_told(server, tmp_path):
 def test_forms_of_published_checksums():
     digest = "0123456789abcdef" * 2
     listing = f"{digest} *./a.fa.gz\n00985 15074 b.gtf.gz\n{digest[1:]}  c.fa\n12 x d.fa\n"
-    assert download.published(listing, "a.fa.gz") == ("md5", digest)
-    assert download.published(listing, "b.gtf.gz") == ("sum", "985 15074")
-    assert download.published(listing, "c.fa") is download.published(listing, "d.fa") is None
-    assert download.published(listing, "fa.gz") is None
+    assert published(listing, "a.fa.gz") == ("md5", digest)
+    assert published(listing, "b.gtf.gz") == ("sum", "985 15074")
+    assert published(listing, "c.fa") is published(listing, "d.fa") is None
+    assert published(listing, "fa.gz") is None

@@ -52,7 +52,7 @@ def test_a_download_that_is_cut_off_goes_on_from_there(sra, path, caplog):
     fetch(path)
     assert is_whole(path, sra.content)
     assert [first for _, first in sra.asked] == [0] + 5 * [200_000]
-    assert "transfer incomplete" in caplog.text and "SRR1: 399,842 bytes, whole" in caplog.text
+    assert "transfer incomplete" in caplog.text and "SRR1: 399,842 bytes, verified" in caplog.text
 
 
 def test_what_is_loaded_outlives_the_job(sra, path):
@@ -61,7 +61,7 @@ def test_what_is_loaded_outlives_the_job(sra, path):
         StudyError, match="SRR1: cannot be downloaded: .*transfer incomplete"
     ) as told:
         fetch(path)
-    assert "it goes on from" in str(told.value) and not path.exists()
+    assert "resumes" in str(told.value) and not path.exists()
     sra.cuts, sra.asked = [], []
     fetch(path)
     assert is_whole(path, sra.content) and sra.asked[0] == ("SRR1", 200_000)
@@ -88,7 +88,7 @@ def test_an_archive_that_is_there_is_used(sra, path):
 
 def test_another_file_than_the_sra_tells_is_refused(sra, path):
     right, sra.md5 = sra.md5, "0" * 32
-    with pytest.raises(StudyError, match="damaged.*removed: .*failed to verify"):
+    with pytest.raises(StudyError, match="corrupt.*failed to verify"):
         fetch(path)
     assert names(path.parent) == [".SRR1.sra.lock"]
     # Left there, prefetch would take it, as its size is right.
@@ -102,7 +102,7 @@ def test_an_archive_damaged_inside_is_refused(sra, path):
     # What the loaders store further behind has no checksum of its own.
     sra.content = sra.content[:50_000] + bytes(100) + sra.content[50_100:]
     sra.md5 = hashlib.md5(sra.content).hexdigest()
-    with pytest.raises(StudyError, match="damaged.*removed: vdb-validate ended with status"):
+    with pytest.raises(StudyError, match="corrupt.*vdb-validate ended with status"):
         fetch(path)
     assert names(path.parent) == [".SRR1.sra.lock"]
 
@@ -142,7 +142,7 @@ def test_how_much_is_loaded_is_told(sra, path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     sra.pause = 0.05
     fetch(path)
-    assert "0 MB so far, " in caplog.text and "SRR1: 399,842 bytes, whole" in caplog.text
+    assert "0 MB so far, " in caplog.text and "SRR1: 399,842 bytes, verified" in caplog.text
 
 
 def test_two_that_want_an_archive_at_once_download_it_once(sra, path, caplog):
@@ -154,7 +154,7 @@ def test_two_that_want_an_archive_at_once_download_it_once(sra, path, caplog):
     for thread in both:
         thread.join()
     assert sra.asked == [("SRR1", 0)] and is_whole(path, sra.content)
-    assert "SRR1.sra: another job makes it; waiting" in caplog.text and "is there" in caplog.text
+    assert "SRR1.sra: another job makes it; waiting" in caplog.text and "exists" in caplog.text
 
 
 def test_a_download_outlives_the_script_and_is_waited_for(sra, path):
