@@ -8,7 +8,7 @@ import re
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,11 @@ from latere.errors import StudyError, StudyErrors, mend_missing
 MOST_TEXT, HEAD = 64 << 20, 1 << 16
 MISSING = "does not exist"
 GZIP = b"\x1f\x8b"
+# What is raised where a gzip stream is cut off or damaged; and where a file of any form is, or
+# holds something else than its form promises.
+BAD_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+UNREADABLE = (*BAD_GZIP, OSError, LookupError, ValueError, TypeError, AttributeError)
+UNREADABLE += (RuntimeError, OverflowError)
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe (FIFO)",
@@ -186,9 +191,24 @@ def read_table(path: str | Path, key: str) -> tuple[list[str], list[tuple[int, d
     return header, [(number, dict(zip(header, cells, strict=True))) for number, cells in rows]
 
 
+def open_bytes(path: str | Path, unpack: Callable = gzip.open):
+    """Open a file for reading bytes, gzipped or not, by what it holds and not by its name.
+
+    Parameters
+    ----------
+    path
+        A regular file.
+    unpack
+        Opens it if it is gzipped, as `gzip.open` does.
+    """
+    with open(path, "rb") as file:
+        packed = file.read(len(GZIP)) == GZIP
+    return unpack(path, "rb") if packed else open(path, "rb")
+
+
 @contextmanager
 def open_plain(path: str | Path) -> Iterator:
-    """Open a file for reading bytes, gzipped or not, whatever its name says.
+    """Open a file as `open_bytes` does, with every check that a file of a user needs.
 
     Raises
     ------
@@ -196,12 +216,10 @@ def open_plain(path: str | Path) -> Iterator:
         It is not a regular file; or what is read turns out to be truncated or damaged.
     """
     require_file(path)
-    with open(path, "rb") as file:
-        packed = file.read(2) == GZIP
     try:
-        with gzip.open(path) if packed else open(path, "rb") as stream:
+        with open_bytes(path) as stream:
             yield stream
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except BAD_GZIP as error:
         size = f"{Path(path).stat().st_size:,} bytes"
         problem = f"its gzip stream is truncated or damaged ({size}; {error})"
         raise StudyError(str(path), problem, "Fetch it again, and compare its size.") from None

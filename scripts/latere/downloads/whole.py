@@ -4,11 +4,10 @@ import gzip
 import hashlib
 import re
 import subprocess
-import zlib
 from pathlib import Path
 
 from latere.errors import StudyError
-from latere.files import GZIP
+from latere.files import BAD_GZIP, GZIP
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 # What a file begins with, by the end of its name.
@@ -84,7 +83,7 @@ def shows_end(path: Path) -> bool:
             with gzip.open(path) as stream:
                 while stream.read(1 << 20):
                     pass
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except BAD_GZIP as error:
             raise OSError(f"the gzip data are cut off or corrupt ({error})") from None
         return True
     if head.startswith(HDF5):

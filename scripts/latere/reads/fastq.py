@@ -9,7 +9,7 @@ import dnaio
 from isal import igzip, isal_zlib
 
 from latere.errors import StudyError
-from latere.files import GZIP
+from latere.files import open_bytes
 from latere.reads.chemistry import Chemistry
 
 # Small enough to stay in the cache of a core: 10,000 take 2.5 times as long (measured).
@@ -24,18 +24,11 @@ JOIN = (
 COPY_AGAIN = "It was cut off or damaged when it was written, copied or downloaded: get it again."
 
 
-def open_plain(file: str | Path):
-    """A file opened for reading bytes; gzipped or not, by what it holds and not by its name."""
-    with open(file, "rb") as raw:
-        packed = raw.read(len(GZIP)) == GZIP
-    return igzip.open(file, "rb") if packed else open(file, "rb")
-
-
 class _UnixLines:
     """A file that refuses Windows line ends, which dnaio passes over and STAR takes for bases."""
 
     def __init__(self, file: str, _mode: str):
-        self._file, self._begin = open_plain(file), b""
+        self._file, self._begin = open_bytes(file, igzip.open), b""
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
@@ -112,7 +105,7 @@ def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
         It cannot be read to its end.
     """
     try:
-        with open_plain(whitelist) as lines:
+        with open_bytes(whitelist, igzip.open) as lines:
             # A barcode is short, and a file without line ends may be long.
             while block := lines.read(2**20) + lines.readline(2**20):
                 yield block.splitlines()
