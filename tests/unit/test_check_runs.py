@@ -11,8 +11,8 @@ import scipy.sparse as sp
 import check_runs
 from check_runs import FAIL, PASS, WARN, Run, find_sex, read_run
 from latere import tables
+from latere.counts.genes import gene_table
 from latere.gene_sets import read_gene_sets
-from load_counts import gene_table
 
 # 500 genes; XIST and three genes of the Y chromosome come last. Two cell types.
 N_GENES, N_CELLS, DEPTH = 500, 240, 2500

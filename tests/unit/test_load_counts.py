@@ -17,7 +17,11 @@ from scipy.io import mmwrite
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, random_array
 
 import load_counts
-from latere.counts.matrices import find_files
+from latere.counts import sparse
+from latere.counts.barcodes import find_kind, otsu_threshold
+from latere.counts.files import find_files
+from latere.counts.genes import features_of
+from latere.counts.readers import read_lines
 from latere.errors import StudyError
 from latere.tables import write_counts
 
@@ -228,7 +232,7 @@ def test_counts_in_raw(write_h5ad):
 
 @pytest.mark.parametrize("form", [np.asarray, csr_matrix, csc_matrix])
 def test_subset(write_h5ad, form, monkeypatch):
-    monkeypatch.setattr(load_counts, "CHUNK", 2)  # one row or column a part
+    monkeypatch.setattr(sparse, "CHUNK", 2)  # one row or column a part
     counts, facts = load(write_h5ad(form(COUNTS)), subset="patient=p1")
     assert list(counts.obs_names) == ["AAAC", "AAAT"]
     assert (counts.X.toarray() == COUNTS[[0, 2]]).all()
@@ -245,7 +249,7 @@ def test_a_part_of_an_atlas_does_not_take_its_memory(tmp_path, form):
     obs.index = obs.index.astype(str)
     ad.AnnData(values, obs=obs).write_h5ad(tmp_path / "atlas.h5ad")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(load_counts, "CHUNK", 1 << 16)
+        patch.setattr(sparse, "CHUNK", 1 << 16)
         load(tmp_path / "atlas.h5ad", subset="run=a")
         tracemalloc.start()
         counts, _ = load(tmp_path / "atlas.h5ad", subset="run=c")
@@ -292,7 +296,7 @@ def test_counts_of_any_type(write_h5ad, dtype):
 def test_a_threshold_lies_amid_the_gap_between_two_heaps():
     random = np.random.default_rng(0)
     heaps = [random.uniform(0, 0.1, 700), random.uniform(0.5, 0.6, 300)]
-    assert abs(load_counts.otsu_threshold(np.concatenate(heaps)) - 0.3) < 0.01
+    assert abs(otsu_threshold(np.concatenate(heaps)) - 0.3) < 0.01
 
 
 def test_counts_of_one_depth_are_told(tmp_path):
@@ -383,7 +387,7 @@ def droplets(empty, ambient, cells, size, seed=1):
     ],
 )
 def test_raw_or_filtered(n_counts, kind, why):
-    found, reason = load_counts.find_kind(n_counts)
+    found, reason = find_kind(n_counts)
     assert found == kind and why in reason
 
 
@@ -392,7 +396,7 @@ def test_real_matrices_are_filtered(real):
     zhao = ad.read_h5ad(real / "matrices/zhao21_gbm_panobinostat_lemur_5000x300.h5ad")
     n_counts = np.asarray(zhao.X.sum(axis=1)).ravel()
     for sample in zhao.obs["sample_id"].unique():
-        assert load_counts.find_kind(n_counts[zhao.obs["sample_id"] == sample])[0] == "filtered"
+        assert find_kind(n_counts[zhao.obs["sample_id"] == sample])[0] == "filtered"
     triana = real / "matrices/triana21_bm_pbmc_scuba_250x462.h5ad"
     with pytest.raises(StudyError, match="log1p to 10,000 a cell\n.*counts"):
         load(triana)
@@ -515,7 +519,7 @@ def test_genes_without_an_id_keep_the_name_of_the_index():
     """Nothing joins `nan` of one run with `nan` of another."""
     ids = [IDS[0], None, "", IDS[3]]
     var = pd.DataFrame({"ensembl_id": ids}, index=["AAA", "BBB", "CCC", "MT-C"])
-    features = load_counts.features_of(var)
+    features = features_of(var)
     assert features["id"].tolist() == [IDS[0], "BBB", "CCC", IDS[3]]
 
 
@@ -525,7 +529,7 @@ def test_a_column_of_biotypes_is_no_type_of_feature(write_10x):
 
 def test_antibodies_alone_are_no_genes():
     var = pd.DataFrame({"feature_types": "Antibody Capture"}, index=IDS)
-    assert (load_counts.features_of(var)["type"] == "Antibody Capture").all()
+    assert (features_of(var)["type"] == "Antibody Capture").all()
 
 
 def test_counts_are_read_in_parts_as_they_are_written(write_10x, tmp_path):
@@ -538,4 +542,4 @@ def test_a_table_without_line_ends_fills_no_memory(tmp_path):
     path = tmp_path / "features.tsv.gz"
     path.write_bytes(gzip.compress(bytes(2 << 20)))
     with pytest.raises(StudyError, match="its first line is longer than 1 MB"):
-        load_counts.read_lines(str(path))
+        read_lines(str(path))

@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from latere.counts import matrices
-from latere.counts.matrices import find_files, inspect, split_rows
+from latere.counts import columns, inspection, splitting
+from latere.counts.columns import rows_of
+from latere.counts.files import find_files
+from latere.counts.inspection import inspect
+from latere.counts.splitting import split_rows
 from latere.errors import StudyError
 from latere.urls import conceal
 
@@ -424,12 +427,13 @@ def test_split_reads_a_column_once(write, monkeypatch):
     path = write({"donor": ["p1"] * 5 + ["p2"], "age": [1.0] * 6, "score": np.arange(6) / 7})
     read, seen = ad.io.read_elem, []
     monkeypatch.setattr(ad.io, "read_elem", lambda elem: seen.append(elem.name) or read(elem))
-    places = matrices.layers_of
-    monkeypatch.setattr(matrices, "layers_of", lambda file: seen.append("X") or places(file))
-    texts = matrices.as_text
-    monkeypatch.setattr(
-        matrices, "as_text", lambda values: seen.append(len(values)) or texts(values)
-    )
+    places = inspection.layers_of
+    monkeypatch.setattr(inspection, "layers_of", lambda file: seen.append("X") or places(file))
+    texts = columns.as_text
+    for module in (columns, splitting):
+        monkeypatch.setattr(
+            module, "as_text", lambda values: seen.append(len(values)) or texts(values)
+        )
     rows, _ = split_rows({"matrix": path, "split": "donor"}, RESERVED)
     for row in rows:
         inspect((path,), "", row["subset"])
@@ -481,7 +485,7 @@ def test_column_with_categories_apart(write):
         table["donor"] = np.array([0] * 5 + [1], dtype=np.int8)
         table["__categories/donor"] = np.array(["p1", "p2"], dtype=h5py.string_dtype())
         table["donor"].attrs["categories"] = table["__categories/donor"].ref
-    assert list(matrices.rows_of(path, "donor=p2")) == [False] * 5 + [True]
+    assert list(rows_of(path, "donor=p2")) == [False] * 5 + [True]
 
 
 def test_a_column_is_read_by_itself(write, monkeypatch):
@@ -490,7 +494,7 @@ def test_a_column_is_read_by_itself(write, monkeypatch):
     read, seen = ad.io.read_elem, []
     monkeypatch.setattr(ad.io, "read_elem", lambda elem: seen.append(elem.name) or read(elem))
     for value in ("p1", "p2", "p1"):
-        matrices.rows_of(path, f"donor={value}")
+        rows_of(path, f"donor={value}")
     assert seen == ["/obs/donor"]
 
 

@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from latere.counts.matrices import check_mtx, open_h5, rows_of
+from latere.counts.columns import rows_of
+from latere.counts.hdf5 import open_h5
+from latere.counts.inspection import check_mtx
 from latere.errors import StudyError
 from latere.study.study import Run, Study
 from latere.urls import URL, url_name

@@ -15,7 +15,9 @@ import jsonschema
 import yaml
 
 from latere import gene_sets
-from latere.counts.matrices import find_files, inspect, split_rows
+from latere.counts.files import find_files
+from latere.counts.inspection import inspect
+from latere.counts.splitting import split_rows
 from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.files import MISSING, fault_of, read_rows, read_table, require_file
@@ -57,7 +59,7 @@ class Run:
     fastq
         One tuple of lanes a mate, in the order of the sheet.
     matrix
-        Files of a count matrix, by path or URL, as `latere.counts.matrices.find_files` gives them.
+        Files of a count matrix, by path or URL, as `latere.counts.files.find_files` gives them.
     layer, subset
         Of an .h5ad: the layer with the counts, and ``obs_column=value`` of the run's cells.
     barcodes

@@ -1,0 +1,106 @@
+"""Columns of the cells of an .h5ad, read without the rest of it."""
+
+import os
+from functools import cache, lru_cache
+
+from latere.counts.hdf5 import open_h5
+from latere.errors import StudyError
+
+
+@lru_cache(maxsize=1)
+def _read_old_obs(path: str, changed: float):
+    import anndata
+
+    with open_h5(path) as file:
+        return anndata.io.read_elem(file["obs"])
+
+
+def read_column(path: str, column: str):
+    """A column of the cells of an .h5ad; nothing else is read.
+
+    Returns
+    -------
+    numpy.ndarray
+        Code of each cell, -1 where it has no value.
+    array
+        Values by code, of the column's own type.
+
+    Raises
+    ------
+    StudyError
+        No such column.
+    """
+    import anndata
+    import numpy as np
+    import pandas as pd
+
+    with open_h5(path) as file:
+        table = file["obs"]
+        if column not in table or column == table.attrs["_index"]:
+            known = ", ".join(map(str, table.attrs["column-order"])) or "none"
+            problem = f"has no column '{column}' of cells"
+            raise StudyError(path, problem, f"Columns of obs: {known}.")
+        # Where categories lie apart, as SeuratDisk writes them, a column alone is their numbers.
+        if "__categories" in table:
+            cells = _read_old_obs(path, os.stat(path).st_mtime)[column]
+        else:
+            cells = anndata.io.read_elem(table[column])
+    codes, values = pd.factorize(cells)
+    empty = np.flatnonzero(np.asarray(values, dtype=object) == "")
+    return np.where(np.isin(codes, empty), -1, codes), values
+
+
+def as_text(values):
+    """Values of a column as a sheet has them: whole numbers have no decimals.
+
+    Returns
+    -------
+    numpy.ndarray
+        Text, object.
+    """
+    import pandas as pd
+
+    # Categories of numbers are numbers.
+    values = pd.Series(values).astype(getattr(values, "categories", values).dtype)
+    is_number = pd.api.types.is_float_dtype(values)
+    if is_number and ((values % 1 == 0) & (abs(values) < 2**53)).all():
+        values = values.astype("Int64")
+    return values.astype(str).to_numpy(dtype=object)
+
+
+@cache
+def _read_labels(path: str, column: str, changed: float):
+    codes, values = read_column(path, column)
+    return codes, as_text(values)
+
+
+def read_labels(path: str, column: str):
+    """A column as `read_column` gives it, its values as text; read once for all runs of a file."""
+    return _read_labels(path, column, os.stat(path).st_mtime)
+
+
+def rows_of(path: str, subset: str):
+    """Which cells of an .h5ad have a value in a column.
+
+    Parameters
+    ----------
+    subset
+        ``obs_column=value``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Boolean, one a cell.
+
+    Raises
+    ------
+    StudyError
+        No such column, or no cell has the value.
+    """
+    column, _, value = subset.partition("=")
+    codes, labels = read_labels(path, column)
+    known = list(labels)
+    if value not in known:
+        shown = ", ".join(sorted(filter(None, known))[:20]) + (", ..." if len(known) > 20 else "")
+        raise StudyError(path, f"no cell has {column} '{value}'", f"Values: {shown}.")
+    return codes == known.index(value)

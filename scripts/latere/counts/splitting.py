@@ -1,0 +1,189 @@
+"""One .h5ad of several runs, taken apart by a column of its cells."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
+
+from latere.counts.columns import as_text, read_column, read_labels
+from latere.counts.files import find_files
+from latere.counts.hdf5 import form_of, open_h5
+from latere.errors import StudyError
+from latere.files import require_file
+from latere.urls import URL
+from latere.values import FORMULA_PROBLEM, find_invisible, is_formula
+
+
+def as_name(value: str) -> str:
+    """A value as the name of a run, a sample or a column: other characters become `_`."""
+    return re.sub("[^A-Za-z0-9._-]+", "_", value).lstrip("._-").rstrip("_")
+
+
+def split_rows(
+    row: Mapping[str, str], reserved: Iterable[str]
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """The runs of one .h5ad, by a column of its cells.
+
+    Parameters
+    ----------
+    row
+        A row of the sheet with `split`, the column of the runs; `sample`, if it is not empty,
+        is the column of the samples.
+    reserved
+        Columns that the sheet keeps for itself.
+
+    Returns
+    -------
+    rows : list of dict
+        One row a run, in the order of the values. What all cells of a sample share in `obs` is
+        filled in where the sheet has no value of its own.
+    left_out : dict
+        Why a column of `obs` is not among them, by its name.
+
+    Raises
+    ------
+    StudyError
+        No such column, cells without a value, runs of two samples, or values whose names fall
+        together.
+    """
+    path = _find_h5ad(row["matrix"])
+    split, sample = row["split"], row.get("sample", row["split"])
+    runs = find_runs(path, split, sample)
+    kept = {key: value for key, value in row.items() if key not in ("split", "run", "sample")}
+    shared, left_out = find_shared(path, sample, {split, sample}, {*reserved, *kept})
+    rows = [
+        {
+            **shared[of],
+            **kept,
+            "run": as_name(run),
+            "sample": as_name(of),
+            "subset": f"{split}={run}",
+        }
+        for run, of in runs
+    ]
+    return rows, left_out
+
+
+def _find_h5ad(text: str) -> str:
+    """The .h5ad that column `matrix` of a sheet names.
+
+    Raises
+    ------
+    StudyError
+        It names something else.
+    """
+    path, *others = find_files(text)
+    if URL.match(path):
+        raise StudyError(path, "`split` needs a file", "Download it, and name its path.")
+    require_file(path)
+    if others or form_of(path) != "h5ad":
+        raise StudyError(path, "`split` needs an .h5ad", "Give a row to each run.")
+    return path
+
+
+def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
+    """Runs and their samples in an .h5ad, by the columns that tell them.
+
+    Returns
+    -------
+    list of tuple
+        Values of run and sample, in the order of the runs.
+
+    Raises
+    ------
+    StudyError
+        Cells without a value, a run of several samples, or values that give no names.
+    """
+    import pandas as pd
+
+    coded = {column: read_labels(path, column) for column in (split, sample)}
+    for column, (codes, labels) in coded.items():
+        if without := (codes < 0).sum():
+            problem = f"{without:,} cells have no value in column '{column}'"
+            raise StudyError(path, problem, "Fill it, or give the runs one row each, by `subset`.")
+        _check_names(path, column, labels)
+    (runs, run_labels), (samples, sample_labels) = coded[split], coded[sample]
+    pairs = pd.DataFrame({"run": runs, "sample": samples}).drop_duplicates()
+    if pairs.empty:
+        raise StudyError(path, "has no cells", "Give a matrix with cells.")
+    pairs = sorted(zip(run_labels[pairs["run"]], sample_labels[pairs["sample"]], strict=True))
+    of = defaultdict(list)
+    for run, one in pairs:
+        of[run].append(one)
+    for run, several in of.items():
+        if len(several) > 1:
+            problem = f"{split} '{run}' has cells of several samples ({', '.join(several)})"
+            mend = "Name a column for `sample` that is alike in each run."
+            raise StudyError(path, problem, mend)
+    return pairs
+
+
+def _check_names(path: str, column: str, values: Iterable[str]) -> None:
+    """Whether values can be told apart by their names."""
+    named = Counter(map(as_name, values))
+    odd = [
+        repr(value) for value in sorted(values) if named[as_name(value)] > 1 or not as_name(value)
+    ]
+    if odd:
+        mend = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
+        problem = f"values of '{column}' give no names of their own: {', '.join(odd)}"
+        raise StudyError(path, problem, mend)
+
+
+def find_shared(
+    path: str, sample: str, passed: Container[str], taken: Iterable[str]
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """What all cells of a sample share in the columns of an .h5ad.
+
+    Parameters
+    ----------
+    sample
+        The column of the samples.
+    passed
+        Columns that have their place in the sheet already.
+    taken
+        Names that no further column of the sheet may have.
+
+    Returns
+    -------
+    shared : dict
+        By value of `sample`, the values of the columns, by names fit for a sheet; what is not
+        known is left out.
+    left_out : dict
+        Why a column is not shared, by its name in the file.
+    """
+    import numpy as np
+
+    samples, labels = read_labels(path, sample)
+    first = np.unique(samples, return_index=True)[1]
+    with open_h5(path) as file:
+        columns = [str(name) for name in file["obs"].attrs["column-order"]]
+    shared, left_out, taken = {label: {} for label in labels}, {}, set(taken)
+    for column in columns:
+        if column in passed:
+            continue
+        name = as_name(column)
+        if not name or name in taken:
+            taken_by = "its name is the workflow's, or another column's"
+            left_out[column] = taken_by if name else "its name has no letter or digit"
+            continue
+        codes, values = read_column(path, column)
+        alike = codes == codes[first][samples]
+        if not alike.all():
+            left_out[column] = f"not alike in all cells of '{labels[samples[alike.argmin()]]}'"
+            continue
+        texts = as_text(values)
+        # Neither is a cell of a sheet.
+        if any(re.search(r"[\t\n\r]", text) for text in texts):
+            left_out[column] = "has tabs or line breaks"
+            continue
+        if hidden := next(filter(None, map(find_invisible, texts)), None):
+            left_out[column] = f"has the invisible character {hidden!r}"
+            continue
+        if formula := next(filter(is_formula, texts), ""):
+            left_out[column] = f"has {formula!r}, and {FORMULA_PROBLEM}"
+            continue
+        taken.add(name)
+        for label, code in zip(labels, codes[first], strict=True):
+            if code >= 0:
+                shared[label][name] = texts[code]
+    return shared, left_out
