@@ -116,6 +116,7 @@ rule check_runs:
         genes=config["cells"]["genes"],
         min_cells=config["de"]["min_cells"],
         remove_ambient=config["cells"]["remove_ambient"],
+        seed=config["seed"],
     script:
         "../scripts/check_runs.py"
 

@@ -12,21 +12,7 @@ import pandas as pd
 
 from latere.errors import StudyError
 from latere.job import run_script, start
-from latere.tables import REASONS
-
-# By limit: the figure, and the reason of a cell beyond it.
-FIGURES = {
-    "min_counts": ("n_counts", "low_counts"),
-    "min_genes": ("n_genes", "low_genes"),
-    "max_counts": ("n_counts", "high_counts"),
-    "max_genes": ("n_genes", "high_genes"),
-    "max_percent_mt": ("percent_mt", "high_mt"),
-    "max_percent_ribo": ("percent_ribo", "high_ribo"),
-    "max_percent_hb": ("percent_hb", "high_hb"),
-}
-LOG_FIGURES = ("n_counts", "n_genes")
-# From the MAD to the standard deviation of a normal distribution.
-MAD_SCALE = 1.4826
+from latere.quality import LIMITS, MAD_SCALE, METRICS, REASONS
 
 
 def find_limit(name: str, rule: float | dict | None, values: np.ndarray) -> dict:
@@ -47,7 +33,7 @@ def find_limit(name: str, rule: float | dict | None, values: np.ndarray) -> dict
         limit; value (NaN for none); median of the cells; mad, of log1p for counts and genes;
         set_by: deviations, floor, ceiling, fixed, none, or unknown where no cell has the figure.
     """
-    logs = FIGURES[name][0] in LOG_FIGURES
+    logs = METRICS[LIMITS[name].metric].is_log
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
     scaled = np.log1p(values) if logs else values
@@ -90,12 +76,12 @@ def find_limits(scores: pd.DataFrame, rules: dict[str, dict]) -> pd.DataFrame:
     rows = []
     for sample, of_sample in rules.items():
         cells = scores[scores["sample"] == sample]
-        for name, (figure, _) in FIGURES.items():
-            limit = find_limit(name, of_sample[name], cells[figure].to_numpy(dtype=float))
-            rows.append({"sample": sample} | limit)
-            if len(cells) and cells[figure].isna().all() and of_sample[name] is not None:
+        for name, limit in LIMITS.items():
+            values = cells[limit.metric].to_numpy(dtype=float)
+            rows.append({"sample": sample} | find_limit(name, of_sample[name], values))
+            if len(cells) and np.isnan(values).all() and of_sample[name] is not None:
                 message = "sample %s: no gene of its runs tells %s, %s removes no cell"
-                logging.warning(message, sample, figure, name)
+                logging.warning(message, sample, limit.metric, name)
     return pd.DataFrame(rows, columns=["sample", "limit", "value", "median", "mad", "set_by"])
 
 
@@ -120,10 +106,10 @@ def failing(scores: pd.DataFrame, limits: pd.DataFrame, drop_doublets: bool) -> 
     """
     values = limits.pivot(index="limit", columns="sample", values="value")
     fails = {}
-    for name, (figure, reason) in FIGURES.items():
-        limit = scores["sample"].map(values.loc[name]).to_numpy(dtype=float)
-        value = scores[figure].to_numpy(dtype=float)
-        fails[reason] = value < limit if name.startswith("min") else value > limit
+    for name, limit in LIMITS.items():
+        bound = scores["sample"].map(values.loc[name]).to_numpy(dtype=float)
+        value = scores[limit.metric].to_numpy(dtype=float)
+        fails[limit.reason] = value < bound if name.startswith("min") else value > bound
     doublet = scores["doublet"].astype("boolean").fillna(False).to_numpy(dtype=bool)
     fails["doublet"] = doublet & drop_doublets
     return pd.DataFrame(fails, index=scores.index)[REASONS]
@@ -150,8 +136,7 @@ def summarise(selection: pd.DataFrame, fails: pd.DataFrame, runs: dict[str, str]
     first = fails & (fails.cumsum(axis=1) == 1)
     flags = first.assign(called=True, kept=selection["kept"]).astype(int)
     table = flags.groupby(selection["run"].to_numpy()).sum().reindex(list(runs), fill_value=0)
-    figures = list(dict.fromkeys(figure for figure, _ in FIGURES.values()))
-    medians = selection[selection["kept"]].groupby("run")[figures].median().round(2)
+    medians = selection[selection["kept"]].groupby("run")[list(METRICS)].median().round(2)
     table = table[["called", *REASONS, "kept"]].join(medians.add_prefix("median_"))
     table.insert(0, "sample", pd.Series(runs, dtype=object))
     return table.rename_axis("run").reset_index()

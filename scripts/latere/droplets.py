@@ -1,5 +1,4 @@
-"""Droplets of a run: which hold ambient RNA only, what it is made of, and how much of it each has;
-and how many hold two cells.
+"""Droplets of a run: which hold ambient RNA only, what it is made of, and how much of it each has.
 
 EmptyDrops (Lun et al. 2019, Genome Biol 20:63) and the knee plot are DropletUtils', through rpy2.
 """
@@ -15,9 +14,6 @@ SPREAD = 4
 PERMUTATIONS = 10_000  # emptyDrops' own default
 # CellRanger's and STARsolo's first step: what has a tenth of the molecules of a rich cell is one.
 EXPECTED_CELLS, RICH, POOR = 3000, 0.01, 0.1
-# Multiplets per recovered cell by 10x Genomics (user guides of Chromium 3' v2 and v3: 0.8 % per
-# thousand cells, up to 8 % of 10,000); none of these guides goes beyond 20,000 cells.
-DOUBLETS_PER_CELL, MAX_DOUBLETS = 0.008 / 1000, 0.16
 # Width, as a ratio, of the steps in which barcodes are counted by their molecules.
 STEP = 1.25
 
@@ -161,8 +157,3 @@ def empty_drops(counts, lower: int, certain: float, seed: int) -> pd.DataFrame:
     )
     columns = result.slots["listData"]
     return pd.DataFrame({name: np.asarray(columns.rx2(name)) for name in columns.names})
-
-
-def expected_doublets(n_cells: int) -> float:
-    """Expected share of doublets among the cells of a run, by 10x's table."""
-    return min(DOUBLETS_PER_CELL * n_cells, MAX_DOUBLETS)

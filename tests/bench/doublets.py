@@ -24,8 +24,8 @@ import scanpy as sc
 import scipy.sparse as sp
 from sklearn.metrics import average_precision_score
 
-from latere.droplets import expected_doublets
-from score_cells import find_doublets, normalised, read_called, variable_genes
+from latere.doublets import expected_doublets, find_doublets, normalised, variable_genes
+from score_cells import read_called
 
 sys.path.insert(0, str(Path(__file__).parent))
 import cells as bench

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from select_cells import FIGURES, select_cells
+from latere.quality import LIMITS
+from select_cells import select_cells
 
-RULES = dict.fromkeys(FIGURES) | {
+RULES = dict.fromkeys(LIMITS) | {
     "min_counts": {"deviations": 5, "floor": 300, "ceiling": None},
     "min_genes": {"deviations": 5, "floor": 100, "ceiling": None},
     "max_percent_mt": {"deviations": 3, "floor": 8, "ceiling": 20},

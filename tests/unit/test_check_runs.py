@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 
 import check_runs
-from check_runs import FAIL, PASS, WARN, Run, find_sex, read_run
 from latere import tables
+from latere.checks.identity import find_sex
+from latere.checks.runs import FAIL, PASS, WARN, Run, read_run
 from latere.counts.genes import gene_table
 from latere.gene_sets import read_gene_sets
 
@@ -52,7 +53,7 @@ class Donors:
         barcodes = ["".join(letters) for letters in rng.choice(list("ACGT"), (n_cells, 16))]
         return counts, barcodes
 
-    def run(self, name, sample, counts, barcodes, ids=IDS, names=NAMES, kept=None) -> Run:
+    def run(self, name, sample, counts, barcodes, ids=IDS, names=NAMES, kept=None, seed=0) -> Run:
         var, identifiers = gene_table(pd.DataFrame({"id": ids, "name": names}))
         path = self.folder / f"{name}.h5ad"
         cells = ad.AnnData(counts, obs=pd.DataFrame(index=pd.Index(barcodes)), var=var)
@@ -81,7 +82,8 @@ class Donors:
                 "kept": np.ones(len(barcodes), bool) if kept is None else kept,
             }
         )
-        return read_run(name, sample, str(path), facts, {"share": 0.03}, called, self.gene_sets)
+        about = facts, {"share": 0.03}, called, self.gene_sets
+        return read_run(name, sample, str(path), *about, seed)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,9 @@ def test_a_run_is_read_in_parts(donors, monkeypatch):
     assert (whole.halves.sum(axis=0) == counts[kept].sum(axis=0)).all()
     assert (parts.halves == whole.halves).all() and (whole.halves.sum(axis=1) > 0).all()
     pd.testing.assert_frame_equal(parts.barcodes, whole.barcodes)
+    other = donors.run("parts", "h1", counts, barcodes, kept=kept, seed=1)
+    assert (other.halves != whole.halves).any()
+    assert (other.halves.sum(axis=0) == whole.halves.sum(axis=0)).all()
     assert whole.barcodes["key"].is_unique and (whole.called, whole.kept) == (N_CELLS, kept.sum())
 
 

@@ -19,6 +19,7 @@ import remove_ambient
 import score_cells
 import select_cells
 from latere.errors import StudyError
+from latere.quality import LIMITS
 from latere.study.study import CELL_COLUMNS, RUN_COLUMNS
 
 N_GENES = 120
@@ -31,7 +32,7 @@ RUNS = {
     "no_cell": (lambda rng: rng.poisson(0.1, (400, N_GENES)), "raw"),
     "sound": (lambda rng: rng.poisson(rng.gamma(8, 1, (90, 1)), (90, N_GENES)), ""),
 }
-LIMITS = dict.fromkeys(select_cells.FIGURES) | {"min_counts": 100}
+RULES = dict.fromkeys(LIMITS) | {"min_counts": 100}
 CALLING = {"fdr": 0.001, "max_empty_counts": 100}
 # What the steps leave of each run.
 BY_RUN = {"facts": "json", "ambient": "json", "droplets": "parquet", "counts": "h5ad"}
@@ -82,11 +83,11 @@ def study(tmp_path, root, monkeypatch):
         names_of = ("selection.parquet", "limits.tsv", "qc.tsv")
         tables = {name.partition(".")[0]: str(tmp_path / name) for name in names_of}
         runs = {name: name for name in names}
-        rules = dict.fromkeys(names, LIMITS)
+        rules = dict.fromkeys(names, RULES)
         job(select_cells, "", files["scores"], tables, limits=rules, doublets="drop", runs=runs)
         given = files | tables | {"gene_sets": gene_sets}
         about = {"samples": {name: {} for name in names}, "runs": runs, "genes": "intersection"}
-        checks = {"sides": {}, "min_cells": 10, "remove_ambient": True}
+        checks = {"sides": {}, "min_cells": 10, "remove_ambient": True, "seed": 0}
         job(check_runs, "", given, {"checks": str(tmp_path / "checks.tsv")}, **about, **checks)
         figures = {name: str(tmp_path / f"{name}.svg") for name in FIGURES}
         job(plot_cells, "", given, figures, runs=runs)

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
-from score_cells import call_doublets, find_threshold, measure_cells, read_called, score_cells
+from score_cells import measure_cells, read_called, score_cells
 
 COLUMNS = ["n_counts", "n_genes", "percent_mt", "percent_ribo", "percent_hb"]
 COLUMNS += ["s_score", "g2m_score", "phase", "doublet_score", "doublet"]
@@ -156,42 +156,6 @@ def test_a_cell_without_a_count(gene_sets):
     table, _ = score_cells(counts, gene_sets, seed=1)
     assert table["n_counts"].iloc[7] == 0
     assert table["doublet_score"].notna().all()
-
-
-def simulate_scores(n_cells=4000, share=0.05, two_types=0.5):
-    """Scores of cells, which of them are doublets of two types, and scores of simulated ones."""
-    random = np.random.default_rng(0)
-    single, double = random.beta(2, 12, 10 * n_cells), random.beta(14, 4, 10 * n_cells)
-    n_double = int(share * two_types * n_cells)
-    observed = np.r_[single[: n_cells - n_double], double[:n_double]]
-    n_double_simulated = int(2 * n_cells * two_types)
-    simulated = single[n_cells : 3 * n_cells - n_double_simulated], double[-n_double_simulated:]
-    return observed, np.arange(n_cells) >= n_cells - n_double, np.r_[simulated]
-
-
-@pytest.mark.parametrize("two_types", [0.5, 0.1])
-def test_the_share_of_doublets_and_the_best_threshold(two_types):
-    observed, doublet, simulated = simulate_scores(two_types=two_types)
-    threshold, share = find_threshold(observed, simulated)
-    assert 0.05 <= share <= (0.06 if two_types == 0.5 else 0.08)
-    gains = [(doublet & (observed > t)).sum() - (~doublet & (observed > t)).sum() for t in observed]
-    called = observed > threshold
-    assert (called & doublet).sum() - (called & ~doublet).sum() >= max(gains) - 3
-
-
-def test_calls_are_the_same_on_any_scale():
-    observed, _, simulated = simulate_scores()
-    calls, facts = call_doublets(observed, simulated)
-    assert facts["threshold_by"] == "simulated doublets" and calls.sum() > 40
-    for scale in (np.exp, np.log, lambda scores: scores / (50 - 49 * scores)):
-        same, told = call_doublets(scale(observed), scale(simulated))
-        assert (same == calls).all() and told["implied_rate"] == facts["implied_rate"]
-
-
-def test_hardly_any_simulated_doublet_with_a_score_of_its_own():
-    observed, simulated = np.r_[np.full(199, 0.1), 0.5], np.r_[np.full(380, 0.1), np.full(20, 0.5)]
-    calls, facts = call_doublets(observed, simulated)
-    assert calls.sum() <= 1 and 0 < facts["implied_rate"] < 1
 
 
 def test_only_the_called_rows_are_read(tmp_path):

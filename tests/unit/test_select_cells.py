@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from latere.errors import StudyError
+from latere.quality import LIMITS
 from latere.tables import REASONS
-from select_cells import FIGURES, find_limit, select_cells
+from select_cells import find_limit, select_cells
 
 MOVING = {"deviations": 3, "floor": None, "ceiling": None}
-NONE = dict.fromkeys(FIGURES)
+NONE = dict.fromkeys(LIMITS)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_reasons_and_waterfall(scores):
     assert selection["reasons"].tolist() == reasons
     assert selection["kept"].tolist() == [not reason for reason in reasons]
     assert selection["sample"].tolist() == ["s1"] * 3 + ["s2"] * 3
-    assert len(limits) == 3 * len(FIGURES)
+    assert len(limits) == 3 * len(LIMITS)
     assert list(qc)[: 3 + len(REASONS) + 1] == ["run", "sample", "called", *REASONS, "kept"]
     qc = qc.set_index("run")
     assert qc.index.tolist() == list(runs) and qc["sample"].tolist() == list(runs.values())
@@ -105,7 +106,7 @@ def test_limit_of_a_figure_that_no_gene_tells_is_told(scores, caplog):
 
 def test_no_cell_at_all(scores):
     selection, limits, qc = select_cells(scores[:0], {"s": NONE}, True, {"r1": "s"})
-    assert selection.empty and qc["called"].tolist() == [0] and len(limits) == len(FIGURES)
+    assert selection.empty and qc["called"].tolist() == [0] and len(limits) == len(LIMITS)
 
 
 def test_cells_of_one_name_are_refused(scores):

@@ -1,0 +1,1 @@
+"""Checks of runs against the sheet and the other runs (jobs)."""

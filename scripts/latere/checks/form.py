@@ -1,0 +1,149 @@
+"""Checks of form: barcodes and counts of a run, and the genes of the study."""
+
+import logging
+from collections import Counter
+
+import numpy as np
+
+from latere.checks.runs import FAIL, FEW_CELLS, PASS, STUDY, WARN, Run, row, usual_genes
+from latere.tables import SAME_GENES
+
+# Sums of cells vary by tenths of their mean (0.4 in pbmc4k); where they were scaled to one sum, by
+# what rounding leaves.
+SAME_SUM = 0.01
+# Runs that were counted with one annotation share all genes. With fewer than these, down to
+# `SAME_GENES`, it was another release, or genes were filtered run by run.
+SAME_RELEASE = 0.98
+# A few symbols stand for two genes in every annotation.
+MANY_TWICE = 0.01
+KINDS = {"ensembl": "Ensembl ids", "symbol": "gene symbols", "other": "ids of another kind"}
+
+
+def check_counts(run: Run) -> dict:
+    """Whether whole numbers may be something else than counts of molecules."""
+    about, largest = run.facts["counts"], run.facts["largest_count"]
+    depth_cv, barcodes = run.facts["depth_cv"], run.facts["barcodes"]["with_counts"]
+    integers = np.issubdtype(np.dtype(about["stored_as"]), np.integer)
+    stored = f"stored as {about['stored_as']}{'' if integers else ', read as whole numbers'}"
+    stored = f"layer {about['layer']}, {stored}" if about["layer"] else stored
+    detail = f"Whole numbers, none negative, the largest {largest:,} ({stored})"
+    mend = ""
+    if barcodes >= FEW_CELLS and depth_cv < SAME_SUM:
+        mend = (
+            f", but the sums of {barcodes:,} barcodes vary by {depth_cv:.2%} only: they look "
+            "normalised and rounded, or thinned to one depth. Give the counts before that"
+        )
+    elif barcodes >= FEW_CELLS and largest == 1:
+        mend = ", but no count is above 1: they look as if made binary. Give the counts themselves"
+    return row(run.name, "counts", WARN if mend else PASS, largest, f"{detail}{mend}.")
+
+
+def check_barcodes(runs: list[Run]):
+    """Raw or filtered, against what the data look like; counts; what was left out."""
+    for run in runs:
+        about = run.facts["barcodes"]
+        agree = about["kind"] in ("both", about["looks"])
+        detail = (
+            f"{about['number']:,} barcodes, none twice; {about['kind']}, as the "
+            f"{about['decided_by']} {'tell' if about['decided_by'] == 'data' else 'tells'}: "
+            f"{about['reason']}."
+        )
+        mend = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
+        figure = about["number"]
+        yield row(run.name, "barcodes", PASS if agree else WARN, figure, detail + mend)
+        yield check_counts(run)
+        if left_out := run.facts["left_out"]:
+            named = ", ".join(f"{number:,} {kind}" for kind, number in left_out.items())
+            detail = f"Features that are no gene expression are left out: {named}."
+            yield row(run.name, "left-out features", PASS, sum(left_out.values()), detail)
+
+
+def check_genes(runs: list[Run]):
+    """Identifiers of one kind and one release; none twice."""
+    usual = usual_genes(runs)
+    kind = Counter(run.facts["identifiers"]["kind"] for run in runs).most_common(1)[0][0]
+    for run in runs:
+        about = run.facts["identifiers"]
+        share = sum(gene in usual for gene in run.genes) / max(len(run.genes), 1)
+        has = share * len(run.genes) / max(len(usual), 1)
+        verdict = PASS if min(share, has) >= SAME_RELEASE else WARN
+        detail = (
+            f"{len(run.genes):,} genes by {KINDS[about['kind']]}"
+            f"{' (versions cut)' if about['versions'] else ''}"
+        )
+        if len(runs) > 1:
+            detail += (
+                f"; {share:.1%} of them are in more than half of the runs, "
+                f"and it has {min(has, 1):.1%} of the {len(usual):,} genes that are"
+            )
+        mend = ""
+        if not len(run.genes) or share < SAME_GENES:
+            verdict = FAIL
+            other = f"by {KINDS[kind]}, this one by {KINDS[about['kind']]}"
+            told = f"most runs name genes {other}" if about["kind"] != kind else "hardly any shared"
+            mend = f" ({told}). Name the genes of all runs alike, by Ensembl ids of one release."
+        elif verdict == WARN:
+            mend = ": another release, or genes were filtered. Count all runs with one annotation."
+        yield row(run.name, "genes", verdict, share, detail + (mend or "."))
+        twice = about["duplicated_ids"] or about["duplicated_names"]
+        many = about["duplicated_ids"] > MANY_TWICE * len(run.genes)
+        what = "identifiers stand" if about["duplicated_ids"] else "symbols stand"
+        detail = (
+            f"{twice:,} {what} there more than once" if twice else "No symbol stands there twice"
+        )
+        detail += ", kept apart by a number" if about["duplicated_ids"] else ""
+        detail += ", kept apart by their ids" if twice and not about["duplicated_ids"] else ""
+        mend = ". Their counts are split: give the matrix by Ensembl ids." if many else "."
+        yield row(run.name, "duplicated symbols", WARN if many else PASS, twice, detail + mend)
+
+
+def check_shared_genes(runs: list[Run], how: str):
+    """The genes of the study, by those that its runs share.
+
+    Parameters
+    ----------
+    how
+        `intersection` or `union`.
+    """
+    if len(runs) < 2:
+        return
+    shared = set.intersection(*(set(run.genes) for run in runs))
+    seen = set.union(*(set(run.genes) for run in runs))
+    usual = usual_genes(runs)
+    kinds = {run.facts["identifiers"]["kind"] for run in runs}
+    kept = shared if how == "intersection" else seen
+    loss = (
+        f"{len(seen) - len(shared):,} are left out"
+        if how == "intersection"
+        else f"{len(seen) - len(shared):,} count 0 in the runs that lack them"
+    )
+    detail = (
+        f"{len(shared):,} genes are in all {len(runs)} runs, {len(seen):,} in any; by {how} "
+        f"the study has {len(kept):,}, and {loss}"
+    )
+    few = len(shared) < SAME_RELEASE * len(usual)
+    verdict = PASS if not few else FAIL if len(shared) < SAME_GENES * len(usual) else WARN
+    told = f"; identifiers are {' and '.join(KINDS[kind] for kind in sorted(kinds))}"
+    mend = told if len(kinds) > 1 else ""
+    mend += ". Count all runs with one annotation." if few else "."
+    yield row(STUDY, "genes", verdict, len(kept), detail + mend)
+
+
+def check_species(runs: list[Run]):
+    """One species within a run, and over the runs."""
+    found = {run.name: run.facts["identifiers"]["species"] for run in runs}
+    known = Counter(told["name"] for told in found.values() if told["name"] != "unknown")
+    for name, told in found.items():
+        if told["name"] == "unknown":
+            logging.info("species: not checked for %s, its genes tell none", name)
+            continue
+        usual, _ = known.most_common(1)[0]
+        numbers = f"{told['human']:,} genes are named as of human, {told['mouse']:,} as of mouse"
+        if told["name"] != usual:
+            detail = f"{numbers}: {told['name']}, and most runs {usual}. Give runs of one species."
+            yield row(name, "species", FAIL, np.nan, detail)
+        elif usual == "mixed":
+            detail = f"{numbers}: two species. Give the genes and the cells of one."
+            yield row(name, "species", WARN, np.nan, detail)
+        else:
+            yield row(name, "species", PASS, np.nan, f"{numbers}: {usual}.")

@@ -1,0 +1,117 @@
+"""Checks of quality: the cells of runs and samples, their limits, their ambient RNA."""
+
+import numpy as np
+
+from latere.checks.runs import FAIL, FEW_CELLS, PASS, STUDY, WARN, Run, row
+from latere.design import MIN_SAMPLES
+from latere.doublets import expected_doublets
+
+# Limits are made to take a tail off; where most cells are one, the limits or the run are wrong.
+MOST_LOST = 0.5
+# An alarm needs three times the expected doublets, and a fifth of the run, as overloaded runs have
+# their share by design.
+MANY_DOUBLETS, TIMES_DOUBLETS = 0.2, 3
+
+
+def check_cells(runs: list[Run]):
+    """Cells of each run: how many are called and kept, and how many are doublets."""
+    for run in runs:
+        lost = 1 - run.kept / max(run.called, 1)
+        detail = f"{run.kept:,} of {run.called:,} called cells are kept"
+        verdict, mend = PASS, "."
+        barcodes = run.facts["barcodes"]
+        if not run.called:
+            verdict, detail = FAIL, f"no cell is called among {barcodes['number']:,} barcodes"
+            mend = (
+                ": none has a count. Check the source of the run, or remove its row from the sheet."
+            )
+            if barcodes["with_counts"]:
+                mend = ". See the knee plot; to leave the run out, remove its row."
+        elif not run.kept:
+            verdict = FAIL
+            mend = ". See cells/limits.tsv and the knee plot; to leave the run out, remove its row."
+        elif run.kept < FEW_CELLS:
+            verdict, mend = (
+                WARN,
+                f": fewer than {FEW_CELLS}. See the knee plot and cells/qc.tsv.",
+            )
+        yield row(run.name, "cells", verdict, run.kept, detail + mend)
+        if run.called:
+            many = lost > MOST_LOST
+            detail = f"{lost:.0%} of the called cells fall to the limits or as doublets"
+            mend = ". See the waterfall, and set `cells.samples` for this sample." if many else "."
+            yield row(run.name, "cells lost", WARN if many else PASS, lost, detail + mend)
+        if run.doublets is not None and run.called:
+            share, usual = run.doublets / run.called, expected_doublets(run.called)
+            many = share > max(MANY_DOUBLETS, TIMES_DOUBLETS * usual)
+            detail = (
+                f"{share:.1%} of {run.called:,} cells are called doublets; {usual:.1%} are usual "
+                "for as many cells in droplets"
+            )
+            mend = ". Look at the scores: cells in transition are called, too." if many else "."
+            yield row(run.name, "doublets", WARN if many else PASS, share, detail + mend)
+
+
+def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: int):
+    """Cells of each sample, and whether the contrasts have the samples that they need.
+
+    Parameters
+    ----------
+    sides
+        Samples of `case` and `control`, by contrast.
+    min_cells
+        Cells that a sample must have to count in a test.
+    """
+    of = {sample: [run.name for run in runs if run.sample == sample] for sample in samples}
+    kept = {sample: sum(run.kept for run in runs if run.sample == sample) for sample in samples}
+    for sample, number in kept.items():
+        few = number < min_cells
+        detail = f"{number:,} cells are kept of run {', '.join(of[sample])}"
+        mend = f": fewer than {min_cells} (`de.min_cells`), so it is no replicate." if few else "."
+        yield row(sample, "cells of the sample", (FAIL if few else PASS), number, detail + mend)
+    for contrast, names in sides.items():
+        enough = {
+            side: [sample for sample in of_side if kept[sample] >= min_cells]
+            for side, of_side in names.items()
+        }
+        told = ", ".join(
+            f"{len(enough[side])} of {len(names[side])} {side} samples" for side in names
+        )
+        least = min(map(len, enough.values()))
+        detail = f"Contrast {contrast}: {told} have at least {min_cells} cells"
+        few = least < MIN_SAMPLES
+        mend = (
+            f". A side needs {MIN_SAMPLES}: widen the limits, or drop the contrast." if few else "."
+        )
+        yield row(STUDY, "design", FAIL if few else PASS, least, detail + mend)
+
+
+def check_mitochondria(runs: list[Run]):
+    """Whether the limit on mitochondrial counts can hold."""
+    for run in runs:
+        if run.called and not run.has_mitochondria:
+            detail = (
+                "it has no mitochondrial gene, or none by the names of `cells.gene_sets`, so "
+                "`max_percent_mt` removes none of its cells. Give the matrix with all genes, or "
+                "add their names."
+            )
+            yield row(run.name, "mitochondrial genes", WARN, 0, detail)
+
+
+def check_ambient(runs: list[Run]):
+    """Whether ambient RNA was taken out of all runs alike, where the configuration asks for it."""
+    left = [run.name for run in runs if run.ambient["share"] is None]
+    for run in runs:
+        share = run.ambient["share"]
+        if share is None:
+            detail = f"Nothing was taken out. {run.ambient['reason']}"
+            yield row(run.name, "ambient RNA", WARN, np.nan, detail)
+        else:
+            yield row(run.name, "ambient RNA", PASS, share, f"{share:.1%} was taken out.")
+    if 0 < len(left) < len(runs):
+        detail = (
+            f"It was taken out of {len(runs) - len(left)} runs, and not of {', '.join(left)}: what "
+            "differs between them may be that. Give all runs raw, or set `cells.remove_ambient` "
+            "to false."
+        )
+        yield row(STUDY, "ambient RNA", FAIL, len(left), detail)
