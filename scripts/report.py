@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from latere.job import run_script, start
-from latere.tables import REASON_NAMES, read_by_cell, read_tsv
+from latere.quality import REASON_NAMES
+from latere.tables import read_by_cell, read_tsv
 
 BRANCHES = ("deep", "manual")
 # Rows of the truth tables that add up the others (compare_truth.py).

@@ -19,28 +19,6 @@ STORED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 # Entries of a stored matrix that are read at a time, 32 MB; cells that are normalised at a time.
 PART = 1 << 22
 CELLS = 5_000
-# Why a cell falls, in the order of the waterfall, where it counts at the first.
-REASONS = [
-    "low_counts",
-    "low_genes",
-    "high_counts",
-    "high_genes",
-    "high_mt",
-    "high_ribo",
-    "high_hb",
-    "doublet",
-]
-# The same in words, for people.
-REASON_NAMES = {
-    "low_counts": "few counts",
-    "low_genes": "few genes",
-    "high_counts": "many counts",
-    "high_genes": "many genes",
-    "high_mt": "mitochondrial",
-    "high_ribo": "ribosomal",
-    "high_hb": "haemoglobin",
-    "doublet": "doublet",
-}
 # The columns of a fitted test that every branch gives, in this order; then come its own.
 TEST_COLUMNS = [
     "design",

@@ -18,7 +18,7 @@ from snakemake.iocontainers import InputFiles
 import compare_truth
 import report
 from compare_branches import SKIPPED, SUMMARY, compare_contrast, compare_labels
-from latere.tables import REASONS
+from latere.quality import REASONS
 from report import (
     READ_FIGURES,
     build_page,

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from latere.errors import StudyError
-from latere.quality import LIMITS
-from latere.tables import REASONS
+from latere.quality import LIMITS, REASONS
 from select_cells import find_limit, select_cells
 
 MOVING = {"deviations": 3, "floor": None, "ceiling": None}

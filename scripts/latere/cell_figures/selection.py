@@ -19,7 +19,7 @@ from latere.figures import (
     name_axis,
     rows_figure,
 )
-from latere.tables import REASON_NAMES, REASONS
+from latere.quality import REASON_NAMES, REASONS
 
 REASON_COLOURS = {
     "low_counts": ORANGE,

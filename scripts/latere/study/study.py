@@ -22,6 +22,7 @@ from latere.design import MIN_SAMPLES, is_estimable
 from latere.errors import StudyError, StudyErrors, mend_missing
 from latere.files import MISSING, fault_of, read_rows, read_table, require_file
 from latere.published import read_published
+from latere.quality import METRICS
 from latere.reads.chemistry import AUTO, NAME, Chemistry, read_chemistries
 from latere.reads.genome import check_head
 from latere.study.references import WAYS, read_releases, resolve
@@ -39,8 +40,7 @@ RUN_COLUMNS = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "s
 RUN_COLUMNS |= {"layer", "subset", "split", "barcodes"}
 MARKER_COLUMNS = ("cell_type", "lineage", "gene_name")
 # Written to the cells by the workflow itself.
-CELL_COLUMNS = ("cell", "barcode", "n_counts", "n_genes", "reasons", "kept")
-CELL_COLUMNS += ("percent_mt", "percent_ribo", "percent_hb", "s_score", "g2m_score", "phase")
+CELL_COLUMNS = ("cell", "barcode", *METRICS, "s_score", "g2m_score", "phase", "reasons", "kept")
 CELL_COLUMNS += ("doublet_score", "doublet")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from latere.tables import REASONS
+from latere.quality import REASONS
 
 EVERY_RUN = "every run"
 EVERY_TYPE = "every cell type"
