@@ -69,7 +69,7 @@ def retry(url: str, attempt: Callable, log, pause: float):
     for number in range(1, ATTEMPTS + 1):
         try:
             return attempt()
-        # Neither a chunked answer that is cut off nor a redirection to an invalid URL is an OSError.
+        # Neither a chunked answer that is cut off nor a redirection to a bad URL is an OSError.
         except (OSError, http.client.HTTPException, ValueError) as error:
             log.warning("%s, attempt %d of %d: %s", hide(url), number, ATTEMPTS, hide(str(error)))
             if number == ATTEMPTS:

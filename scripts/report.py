@@ -15,6 +15,7 @@ import pandas as pd
 
 from latere.job import run_script, start
 from latere.quality import REASON_NAMES
+from latere.reads.star import exon_metrics
 from latere.tables import read_by_cell, read_tsv
 
 BRANCHES = ("deep", "manual")
@@ -215,8 +216,7 @@ def round_number(value) -> float | None:
 
 def read_metrics(path) -> dict:
     """Figures of the reads of a run, as `run_metrics` tells them, counted over exons."""
-    metrics = json.loads(Path(path).read_text(encoding="utf-8"))
-    metrics |= metrics["counts"]["Gene"]
+    metrics = exon_metrics(json.loads(Path(path).read_text(encoding="utf-8")))
     return {name: metrics[name] for name in ("run", *READ_FIGURES)}
 
 

@@ -5,6 +5,9 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 
+from latere.quality import MAD_SCALE
+from latere.reads.star import exon_metrics
+
 # Runs that are compared with each other. Of 6 runs alike, chance puts one 5 deviations off in 6 %
 # of studies, of 12 in 3 % (200,000 draws from a normal distribution).
 LEAST_RUNS = 6
@@ -40,7 +43,7 @@ class Metric:
 
     def of(self, metrics: dict) -> float | None:
         """Its value, a share in percent; None where there is none."""
-        value = (metrics | metrics["counts"]["Gene"]).get(self.name)
+        value = exon_metrics(metrics).get(self.name)
         return value * 100 if self.share and value is not None else value
 
     def text(self, value: float) -> str:
@@ -185,7 +188,7 @@ def unlike_others(metrics: dict[str, dict], deviations: float) -> list[Flag]:
     metrics
         As `run_metrics` gives them, by run.
     deviations
-        Median absolute deviations, scaled by 1.4826 to standard deviations of a normal
+        Median absolute deviations, scaled by `MAD_SCALE` to standard deviations of a normal
         distribution.
     """
     groups = defaultdict(list)
@@ -200,7 +203,7 @@ def unlike_others(metrics: dict[str, dict], deviations: float) -> list[Flag]:
                 continue
             scaled = values if metric.share else {k: math.log(v) for k, v in values.items()}
             middle = statistics.median(scaled.values())
-            spread = 1.4826 * statistics.median(abs(value - middle) for value in scaled.values())
+            spread = MAD_SCALE * statistics.median(abs(value - middle) for value in scaled.values())
             least = LEAST_POINTS if metric.share else math.log(LEAST_FACTOR)
             for name, value in scaled.items():
                 distance = value - middle

@@ -8,6 +8,7 @@ from latere.figures import LINES
 from latere.published import Published
 from latere.reads.flags import LEAST_FACTOR, LEAST_POINTS, LEAST_RUNS, METRICS, Flag
 from latere.reads.page import content, fold, rows_of, table
+from latere.reads.star import exon_metrics
 
 # From this share of called cells on a stretch of the knee curve is drawn as cells.
 CELLS = 0.5
@@ -196,7 +197,7 @@ def published_sections(metrics: dict[str, dict], published: list[Published]) -> 
         headers["ours"] = number | {"title": "Ours", "description": "Called cells (EmptyDrops_CR)"}
         data = {}
         for name in members:
-            cells = [metrics[each]["counts"]["Gene"]["cells"] for each in members[name]]
+            cells = [exon_metrics(metrics[each])["cells"] for each in members[name]]
             of = metrics[name]["sample"] if level == "run" else " + ".join(members[name])
             data[name] = {"of": of, "ours": sum(cells)}
         for at, source in enumerate(sources):

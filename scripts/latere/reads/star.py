@@ -119,6 +119,11 @@ def read_log(path: Path) -> dict[str, int]:
     return {name: int(found[line]) for name, line in COUNTS.items()}
 
 
+def exon_metrics(metrics: dict) -> dict:
+    """Metrics of a run as `run_metrics` leaves them, those of its counts taken over exons."""
+    return metrics | metrics["counts"]["Gene"]
+
+
 def read_strands(path: Path) -> dict[str, int]:
     """Reads that lie on exons of one strand only, in a ``ReadsPerGene.out.tab``.
 
