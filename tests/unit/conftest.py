@@ -1,4 +1,4 @@
-"""A small study of counts, for the unit tests of the analysis; a small library of reads."""
+"""A small study of counts, a small library of reads, and small count matrices in every form."""
 
 import os
 import random
@@ -9,10 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from count_matrices import BARCODES, COUNTS, GENE_TYPE, IDS, INTEGERS, NAMES, pack
+from scipy.io import mmwrite
 
 SAMPLES = ["h1", "h2", "h3", "l1", "l2", "l3"]
 CELLS, GENES, CHANGED = 60, 120, 12
@@ -183,3 +186,90 @@ def real_index(real, tmp_path_factory):
     words += ["--genomeDir", folder, "--outFileNamePrefix", f"{folder}/"]
     subprocess.run(["STAR", "--runMode", "genomeGenerate", *words], check=True, capture_output=True)
     return folder
+
+
+@pytest.fixture
+def touch(tmp_path):
+    """Make files below a folder, which is returned."""
+
+    def make(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def write_cells(tmp_path):
+    """Write an .h5ad of six cells and four genes."""
+
+    def write(obs=None, var=None, x=None, **parts):
+        if not isinstance(obs, pd.DataFrame):
+            barcodes = [f"{code}AAACCTGAGAAACC-1" for code in ("AA", "AC", "AG", "AT", "CA", "CC")]
+            obs = pd.DataFrame(obs or {}, index=barcodes)
+        var = pd.DataFrame(index=["GAPDH", "CD3E", "RPS6", "MT-CO1"]) if var is None else var
+        x = sp.csr_matrix(np.ones((len(obs), len(var)), np.float32)) if x is None else x
+        path = tmp_path / "matrix.h5ad"
+        ad.AnnData(x, obs=obs, var=var, **parts).write_h5ad(path)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def write_10x(tmp_path):
+    """Write a 10x folder, as CellRanger 3 and later do or, if old, as version 2."""
+
+    def write(
+        name, counts=COUNTS, barcodes=BARCODES, old=False, ids=IDS, types=GENE_TYPE, prefix=""
+    ):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        mmwrite(folder / f"{prefix}matrix.mtx", sp.coo_matrix(counts.T.astype(int)))
+        genes = pd.DataFrame({"id": ids, "name": NAMES})
+        if not old:
+            genes["type"] = types
+        table = folder / f"{prefix}{'genes' if old else 'features'}.tsv"
+        genes.to_csv(table, sep="\t", header=False, index=False)
+        codes = "".join(f"{code}\n" for code in barcodes)
+        (folder / f"{prefix}barcodes.tsv").write_text(codes)
+        if not old:
+            for file in list(folder.iterdir()):
+                pack(file)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def write_h5(tmp_path):
+    def write(counts=INTEGERS, types=(GENE_TYPE,) * 4, name="matrix", old=False):
+        path = tmp_path / "matrix.h5"
+        matrix = sp.csc_matrix(counts.T)
+        with h5py.File(path, "w") as file:
+            group = file.create_group(name)
+            group["barcodes"] = np.array([f"{code}-1" for code in BARCODES], dtype="S")
+            group["data"], group["indices"] = matrix.data, matrix.indices
+            group["indptr"], group["shape"] = matrix.indptr, np.array(matrix.shape)
+            table = group if old else group.create_group("features")
+            table["genes" if old else "id"] = np.array(IDS, dtype="S")
+            table["gene_names" if old else "name"] = np.array(NAMES, dtype="S")
+            if not old:
+                table["feature_type"] = np.array(types, dtype="S")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_h5ad(tmp_path):
+    def write(x=COUNTS, barcodes=BARCODES, var=None, **parts):
+        var = pd.DataFrame(index=IDS) if var is None else var
+        path = tmp_path / "matrix.h5ad"
+        obs = pd.DataFrame({"patient": ["p1", "p2", "p1"]}, index=barcodes)
+        ad.AnnData(x, obs=obs, var=var, **parts).write_h5ad(path)
+        return path
+
+    return write
