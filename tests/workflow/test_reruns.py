@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import product
 
 import pytest
+from rewording import reword_messages
 
 CONFIG = "config/demo/config.yaml"
 RUNS = ["A_1", "A_2", "B_1", "B_2", "healthy_1a", "healthy_1b", "healthy_2", "healthy_3"]
@@ -143,6 +144,11 @@ def test_comments_docstrings_and_blank_lines(project, planned):
         text = re.sub(r"^( *def .*:)$", r"\1  # A comment.", text, flags=re.M)
         text = text.replace("\n\n\n", "\n\n\n# A comment.\n\n\n")
         path.write_text(f"# A comment.\n\n{text}\n# The end.\n")
+    assert planned(project) == Counter()
+
+
+def test_the_words_of_messages(project, planned):
+    assert reword_messages(project / "scripts") > 400
     assert planned(project) == Counter()
 
 

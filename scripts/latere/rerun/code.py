@@ -1,8 +1,9 @@
 """Fingerprint of the code that a rule runs, by meaning: what is to rerun it when it changes.
 
 Python counts function by function, as syntax trees; R file by file, as tokens. So comments,
-docstrings and blank lines do not count. Where it cannot be told what a script reaches, all that
-it may reach counts: a rerun too many costs time, one too few gives a wrong result.
+docstrings, blank lines and the words of messages do not count. Where it cannot be told what a
+script reaches, all that it may reach counts: a rerun too many costs time, one too few gives a
+wrong result.
 """
 
 import ast
@@ -12,9 +13,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
+
+from latere.rerun.meaning import assigned, dump, parse_meaning
 
 # By these a statement may reach code under a name that only its run gives: built-in functions,
 # and words of the standard library's modules.
@@ -24,8 +28,7 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 R_TOKEN = re.compile(
     r"""
       (?P<comment> \#[^\n]* )
-    | (?P<lines> \n )
-    | (?P<space> \s )
+    | (?P<space> [^\S\n] )
     | (?P<string>
           [rR] (?P<quote>["']) (?P<dashes>-*)
               (?: \(.*?\) | \[.*?\] | \{.*?\} ) (?P=dashes) (?P=quote)
@@ -132,26 +135,11 @@ class Statement:
     is_dynamic: bool
 
 
-@dataclass(frozen=True)
-class Module:
-    """A module as its statements, by what they bind and import."""
-
-    statements: tuple[Statement, ...]
-
-    def binding(self, name: str) -> list[int]:
-        """Positions of the statements that define a name."""
-        return [i for i, statement in enumerate(self.statements) if name in statement.binds]
-
-    def imported(self, name: str) -> list[tuple]:
-        """What a name stands for that is imported anywhere in the module."""
-        return [path for s in self.statements for alias, path in s.imports if alias == name]
-
-
 def python_parts(script: Path) -> list[str]:
     """Syntax trees of all statements that a Python script runs or may run, by module."""
     reach = _Reach(script.parent)
-    reach.script(script.stem)
-    return [f"{name}:{reach.modules[name].statements[i].text}" for name, i in sorted(reach.reached)]
+    reach.load((script.stem,))
+    return [f"{name}:{reach.modules[name][i].text}" for name, i in sorted(reach.reached)]
 
 
 class _Reach:
@@ -160,8 +148,8 @@ class _Reach:
     def __init__(self, root: Path):
         self.root, self.modules, self.reached, self.imported = root, {}, set(), set()
 
-    def module(self, name: str) -> Module | None:
-        """A module of ours by its dotted name, None for any other."""
+    def module(self, name: str) -> tuple[Statement, ...] | None:
+        """The statements of a module of ours by its dotted name, None for any other."""
         if name not in self.modules:
             base = self.root.joinpath(*name.split("."))
             files = [base.with_name(f"{base.name}.py"), base / "__init__.py"]
@@ -172,17 +160,20 @@ class _Reach:
             self.modules[name] = None if source is None else parse(source, package, str(path))
         return self.modules[name]
 
-    def script(self, name: str) -> None:
-        """A module all of whose statements run or may run."""
-        for i in range(len(self.module(name).statements)):
-            self.statement(name, i)
+    def binding(self, name: str, word: str) -> list[int]:
+        """Positions of the statements of a module that define a name."""
+        return [i for i, statement in enumerate(self.modules[name]) if word in statement.binds]
+
+    def imported_as(self, name: str, word: str) -> list[tuple]:
+        """What a name stands for that is imported anywhere in a module."""
+        return [path for s in self.modules[name] for alias, path in s.imports if alias == word]
 
     def statement(self, name: str, i: int) -> None:
         """One statement of a module, with all that it reaches."""
         if (name, i) in self.reached:
             return
         self.reached.add((name, i))
-        statement = self.modules[name].statements[i]
+        statement = self.modules[name][i]
         for alias, path in statement.imports:
             self.load(path)
             if alias == "*":
@@ -190,26 +181,26 @@ class _Reach:
         for chain in statement.uses:
             self.use(name, chain)
         if statement.is_dynamic:
+            self.whole(name)
             self.packages()
 
     def use(self, name: str, chain: tuple) -> None:
         """A name as it stands in a module, with its attributes."""
-        module = self.modules[name]
-        for i in module.binding(chain[0]):
+        for i in self.binding(name, chain[0]):
             self.statement(name, i)
-        for path in module.imported(chain[0]):
+        for path in self.imported_as(name, chain[0]):
             self.follow(path + chain[1:])
 
     def load(self, path: tuple) -> tuple:
         """Import the modules along a path; give the part of it that they make up."""
         count = 0
-        while count < len(path) and self.module(".".join(path[: count + 1])):
+        while count < len(path) and self.module(".".join(path[: count + 1])) is not None:
             count += 1
             name = ".".join(path[:count])
             if name in self.imported:
                 continue
             self.imported.add(name)
-            for i, statement in enumerate(self.modules[name].statements):
+            for i, statement in enumerate(self.modules[name]):
                 for other in statement.loads:
                     self.load(other)
                 if not statement.binds or self.runs_ours(name, statement):
@@ -218,10 +209,10 @@ class _Reach:
 
     def runs_ours(self, name: str, statement: Statement) -> bool:
         """Whether a definition calls our own code as the module is imported."""
-        module = self.modules[name]
         for called in statement.calls:
-            paths = module.imported(called)
-            if any(self.module(path[0]) for path in paths) if paths else module.binding(called):
+            paths = self.imported_as(name, called)
+            ours = [path for path in paths if self.module(path[0]) is not None]
+            if ours or (not paths and self.binding(name, called)):
                 return True
         return False
 
@@ -231,8 +222,7 @@ class _Reach:
         if not found:
             return
         name, rest = ".".join(found), path[len(found) :]
-        module = self.modules[name]
-        if rest and (module.binding(rest[0]) or module.imported(rest[0])):
+        if rest and (self.binding(name, rest[0]) or self.imported_as(name, rest[0])):
             self.use(name, rest)
         else:
             self.whole(name)
@@ -242,8 +232,8 @@ class _Reach:
         if (name, None) in self.imported:
             return
         self.imported.add((name, None))
-        self.script(name)
-        for statement in self.modules[name].statements:
+        for i, statement in enumerate(self.module(name)):
+            self.statement(name, i)
             for _, path in statement.imports:
                 self.follow(path)
         self.packages(name)
@@ -257,7 +247,7 @@ class _Reach:
 
 
 @cache
-def parse(source: str, package: str, path: str) -> Module:
+def parse(source: str, package: str, path: str) -> tuple[Statement, ...]:
     """A Python module as its statements.
 
     Parameters
@@ -269,29 +259,7 @@ def parse(source: str, package: str, path: str) -> Module:
     path
         Its file, for messages.
     """
-    tree = ast.parse(source, path)
-    if "__doc__" not in source:
-        tree = _Docless().visit(tree)
-    statements = []
-    for node in tree.body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            # One name each, so that another name on the line is another matter.
-            for alias in node.names:
-                one = type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]})
-                statements.append(_statement(one, package))
-        else:
-            statements.append(_statement(node, package))
-    return Module(tuple(statements))
-
-
-class _Docless(ast.NodeTransformer):
-    """Takes out what does nothing: docstrings, other constants that stand alone, `pass`."""
-
-    def visit_Expr(self, node):
-        return None if isinstance(node.value, ast.Constant) else node
-
-    def visit_Pass(self, node):
-        return None
+    return tuple(_statement(node, package) for node in parse_meaning(source, path).body)
 
 
 def _statement(node: ast.stmt, package: str) -> Statement:
@@ -324,12 +292,7 @@ def _binds(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         names = [(alias.asname or alias.name).split(".")[0] for alias in node.names]
         return [] if "*" in names else names
-    if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        parts = [part for target in targets for part in getattr(target, "elts", [target])]
-        if all(isinstance(part, ast.Name) for part in parts):
-            return [part.id for part in parts]
-    return []
+    return assigned(node)
 
 
 def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, tuple]]:
@@ -370,17 +333,6 @@ def _run(node: ast.AST) -> Iterator[ast.AST]:
             yield from _run(child)
 
 
-def dump(node) -> str:
-    """A syntax tree as text, without positions; the same in all versions of Python."""
-    if isinstance(node, ast.AST):
-        fields = ast.iter_fields(node)
-        told = [f"{name}={dump(value)}" for name, value in fields if value not in (None, [])]
-        return f"{type(node).__name__}({','.join(told)})"
-    if isinstance(node, list):
-        return f"[{','.join(map(dump, node))}]"
-    return repr(node)
-
-
 def r_parts(script: Path) -> list[str]:
     """Tokens of an R script; of all R files of ours, where it sources any."""
     tokens = r_tokens(script.read_text(encoding="utf-8"))
@@ -392,11 +344,6 @@ def r_parts(script: Path) -> list[str]:
 
 def r_tokens(source: str) -> list[str]:
     """The tokens of R code, without comments and space; lines, blank or not, part by one token."""
-    tokens = ["\n"]
-    for match in R_TOKEN.finditer(source):
-        if match.lastgroup == "lines":
-            if tokens[-1] != "\n":
-                tokens.append("\n")
-        elif match.lastgroup not in ("comment", "space"):
-            tokens.append(match[0])
-    return tokens[1:] if tokens[-1] != "\n" else tokens[1:-1]
+    found = R_TOKEN.finditer(f"{source}\n")
+    tokens = ["\n", *(one[0] for one in found if one.lastgroup not in ("comment", "space"))]
+    return [token for before, token in pairwise(tokens) if token != "\n" or before != "\n"]
