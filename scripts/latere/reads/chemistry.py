@@ -183,12 +183,12 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         A value that is not what its column holds.
     """
 
-    def refuse(column, problem, mend):
-        raise StudyError(f"{where}, column '{column}'", problem, mend)
+    def refuse(column, problem, mend) -> StudyError:
+        return StudyError(f"{where}, column '{column}'", problem, mend)
 
     name = row["chemistry"]
     if not NAME.fullmatch(name) or name == AUTO:
-        refuse(
+        raise refuse(
             "chemistry",
             f"{name!r} is no name",
             f"Use letters, digits, '.', '_' and '-'; '{AUTO}' has a meaning of its own.",
@@ -198,42 +198,44 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         found = [POSITIONS.fullmatch(part.strip()) for part in row[column].split(",")]
         if not all(found):
             mend = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
-            refuse(column, f"{row[column]!r} are no positions", mend)
+            raise refuse(column, f"{row[column]!r} are no positions", mend)
         spans[column] = [(int(match[1]), int(match[2])) for match in found]
         for first, last in spans[column]:
             if last < first:
-                refuse(column, f"{first}-{last} ends before it begins", "Exchange the two.")
+                raise refuse(column, f"{first}-{last} ends before it begins", "Exchange the two.")
             if last - first >= most:
-                refuse(
+                raise refuse(
                     column,
                     f"{first}-{last} has {last - first + 1} bases",
                     f"STAR takes {most} at most; cut a barcode into parts.",
                 )
     if len(spans["umi"]) > 1:
-        refuse("umi", f"{row['umi']!r} has {len(spans['umi'])} parts", "A UMI is one piece.")
+        raise refuse("umi", f"{row['umi']!r} has {len(spans['umi'])} parts", "A UMI is one piece.")
     for column, known in (("umi_read", ("barcode", "own")), ("strand", ("Forward", "Reverse"))):
         if row[column] not in known:
-            refuse(column, f"{row[column]!r} is not {' or '.join(known)}", f"Write {known[0]}?")
+            raise refuse(
+                column, f"{row[column]!r} is not {' or '.join(known)}", f"Write {known[0]}?"
+            )
     together = sorted(spans["barcode"] + (spans["umi"] if row["umi_read"] == "barcode" else []))
     for one, two in zip(together, together[1:], strict=False):
         if two[0] <= one[1]:
-            refuse(
+            raise refuse(
                 "umi" if spans["umi"][0] in (one, two) else "barcode",
                 f"{one[0]}-{one[1]} and {two[0]}-{two[1]} overlap",
                 "Positions count from 1, and the last base is included.",
             )
     whitelists = tuple(part.strip() for part in row["whitelist"].split(","))
     if len(whitelists) != len(spans["barcode"]):
-        refuse(
+        raise refuse(
             "whitelist",
             f"{len(whitelists)} lists for {len(spans['barcode'])} parts of the barcode",
             "Name a list for each part, separated by commas.",
         )
     for whitelist in whitelists:
         if fault := find_fault(whitelist):
-            refuse("whitelist", *fault)
+            raise refuse("whitelist", *fault)
         if not NAME.fullmatch(whitelist_name(whitelist)):
-            refuse(
+            raise refuse(
                 "whitelist",
                 f"'{whitelist}' has characters outside letters, digits, '.', '_' and '-' in its "
                 "file name",
@@ -242,7 +244,7 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         if fault := fault_of(find_whitelist(whitelist)):
             problem, mend = fault
             problem = f"'{whitelist}' is not a list of ngs-tools, and {problem}"
-            refuse("whitelist", problem, mend)
+            raise refuse("whitelist", problem, mend)
     return Chemistry(
         name,
         barcode=tuple(spans["barcode"]),
