@@ -10,7 +10,7 @@ from cluster import wait_until
 
 EMBEDDING, LABELS = "manual/embedding.parquet", "deep/cell_types.parquet"
 # One rule after another, both of seconds.
-SUMS, TESTS = "cells/pseudobulk/subtype_A_vs_B.h5ad", "manual/tests/subtype_A_vs_B.parquet"
+SUMS, TESTS = "design/sums.h5ad", "manual/tests/subtype_A_vs_B.parquet"
 
 
 def test_a_node_that_dies_takes_no_result_with_it(executed, cluster, assert_same_tables):
@@ -43,25 +43,25 @@ def test_the_next_run_takes_over_from_one_that_was_killed(executed, assert_same_
     executed.forget(SUMS, TESTS, LABELS)
     targets = executed.targets(TESTS, LABELS)
     killed = executed.start(*targets)
-    scripts = [executed.hold(rule) for rule in ("pseudobulk", "annotate_cells")]
+    scripts = [executed.hold(rule) for rule in ("sum_pseudobulks", "vote_types")]
     killed.process.kill()
     killed.wait()
     scripts[0].resume()
-    wait_until(lambda: "COMPLETED" in set(executed.jobs(killed)["State"]), "pseudobulk ends")
+    wait_until(lambda: "COMPLETED" in set(executed.jobs(killed)["State"]), "sum_pseudobulks ends")
 
     assert "--unlock" in executed.start(*targets).fail().output
     executed.start("--unlock").succeed()
     run = executed.start(*targets).succeed()
     before, after = (executed.jobs(one, "Start", "End") for one in (killed, run))
     assert before["State"].str.split().str[0].to_dict() == {
-        "pseudobulk": "COMPLETED",
-        "annotate_cells": "CANCELLED",
+        "sum_pseudobulks": "COMPLETED",
+        "vote_types": "CANCELLED",
     }
-    running = before.loc["annotate_cells"]
+    running = before.loc["vote_types"]
     assert f"Cancelling SLURM jobs of an earlier run: {running['JobID']}\n" in run.output
-    assert sorted(after.index) == ["annotate_cells", "edger_de"]
+    assert sorted(after.index) == ["build_design", "edger_de", "vote_types"]
     # Two texts in ISO form: never two writers of one file.
-    assert running["End"] <= after.loc["annotate_cells", "Start"]
+    assert running["End"] <= after.loc["vote_types", "Start"]
     assert_same_tables(executed.results, TESTS, LABELS)
 
 
@@ -69,19 +69,19 @@ def test_a_controller_that_is_away_is_waited_for(executed, cluster, assert_same_
     """For a minute, while one job runs and another becomes ready; the accounting for a while."""
     executed.forget(SUMS, TESTS, LABELS)
     run = executed.start(*executed.targets(TESTS, LABELS))
-    sums, labels = (executed.hold(rule) for rule in ("pseudobulk", "annotate_cells"))
+    sums, labels = (executed.hold(rule) for rule in ("sum_pseudobulks", "vote_types"))
     # Accounting knows of an end by the controller, which has to tell it first. Snakemake is held
     # so that it does not submit what comes next in between.
     snakemake = psutil.Process(run.process.pid)
     snakemake.suspend()
     sums.resume()
-    wait_until(lambda: "COMPLETED" in set(executed.jobs(run)["State"]), "pseudobulk ends")
+    wait_until(lambda: "COMPLETED" in set(executed.jobs(run)["State"]), "sum_pseudobulks ends")
     end = time.monotonic() + 60
     cluster.stop_controller()
     try:
         assert cluster.call("sinfo").returncode != 0
         snakemake.resume()
-        wait_until(lambda: "rule edger_de:" in run.output, "edger_de is ready")
+        wait_until(lambda: "rule build_design:" in run.output, "build_design is ready")
         labels.resume()
         cluster.stop_accounting()
         assert cluster.call("sacct").returncode != 0
@@ -92,8 +92,9 @@ def test_a_controller_that_is_away_is_waited_for(executed, cluster, assert_same_
         cluster.start_accounting()
         cluster.start_controller()
     run.succeed()
-    done = dict.fromkeys(("annotate_cells", "pseudobulk", "edger_de"), "COMPLETED")
-    assert len(run.submitted) == 3
+    rules = ("vote_types", "sum_pseudobulks", "build_design", "edger_de")
+    done = dict.fromkeys(rules, "COMPLETED")
+    assert len(run.submitted) == 4
     assert executed.jobs(run)["State"].to_dict() == done
     assert_same_tables(executed.results, TESTS, LABELS)
 
@@ -106,9 +107,9 @@ def over_limits(make_executed):
     project.start(
         *project.targets(EMBEDDING, LABELS),
         log_pca={"mem_mb": "200 if attempt == 1 else 4000"},
-        annotate_cells={"runtime": "attempt"},
+        vote_types={"runtime": "attempt"},
     )
-    project.hold("annotate_cells")
+    project.hold("vote_types")
     return project
 
 
@@ -171,7 +172,7 @@ def test_a_job_over_its_memory_or_time_succeeds_with_more(over_limits, assert_sa
     (run,) = over_limits.runs
     run.succeed()
     jobs = over_limits.jobs(run, "ReqMem", "TimelimitRaw")
-    hung, grown = jobs.loc["annotate_cells"], jobs.loc["log_pca"]
+    hung, grown = jobs.loc["vote_types"], jobs.loc["log_pca"]
     assert list(hung["State"]) == ["TIMEOUT", "COMPLETED"]
     assert list(hung["TimelimitRaw"]) == ["1", "2"]
     # Where a site has cgroups, the first is OUT_OF_MEMORY.

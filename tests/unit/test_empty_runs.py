@@ -92,7 +92,7 @@ def study(tmp_path, root, monkeypatch):
         figures = {name: str(tmp_path / f"{name}.svg") for name in FIGURES}
         job(plot_cells, "", given, figures, runs=runs)
         made = {"cells": str(tmp_path / "cells.h5ad")}
-        job(merge_cells, "", given, made, n_highly_variable=50, **about)
+        job(merge_cells, "", given, made, **about)
 
     return SimpleNamespace(build=build, folder=tmp_path)
 

@@ -15,7 +15,7 @@ from scipy import sparse
 RUN = "A_1"
 SAMPLE = {"disease": "leukemia"}
 # Limits for the few genes of the demo.
-LIMITS = {"min_counts": {"floor": 300}, "min_genes": {"floor": 100}, "n_highly_variable": 200}
+LIMITS = {"min_counts": {"floor": 300}, "min_genes": {"floor": 100}}
 
 
 def write_study(folder, name, rows, **config):
@@ -103,7 +103,8 @@ def ways(project, make, solo, raw):
     rows = {"solo": solo, "geo": f"geo/GSM3872434_{RUN}", "h5": "raw.h5"}
     rows = [{"run": run, "sample": "s", "matrix": path} | SAMPLE for run, path in rows.items()]
     cells = LIMITS | {"remove_ambient": True}
-    config = write_study(project, "ways", rows, cells=cells, deep={"max_epochs": 1})
+    manual = {"n_highly_variable": 200}
+    config = write_study(project, "ways", rows, cells=cells, manual=manual, deep={"max_epochs": 1})
     embeddings = ["manual/embedding.parquet", "deep/embedding.parquet"]
     return make(config, ["cells/cells.h5ad", "cells/checks.tsv", *embeddings])
 
@@ -164,16 +165,17 @@ def test_both_branches_use_the_corrected_counts(ways):
     import scvi
 
     cells = ad.read_h5ad(ways / "cells/cells.h5ad")
+    genes = pd.read_parquet(ways / "manual/variable_genes.parquet")
     latent, scores = {}, {}
     for layer in (None, "corrected"):
         counts = cells.copy()
         counts.X = (counts.layers["corrected"] if layer else counts.X).astype(np.float32)
-        tested = counts[:, counts.var["tested"].to_numpy()].copy()
+        tested = counts[:, counts.var["testable"].to_numpy()].copy()
         model = scvi.model.SCVI.load(ways / "deep/model", adata=tested, accelerator="cpu")
         latent[layer] = model.get_latent_representation()
         sc.pp.normalize_total(counts, target_sum=1e4)
         sc.pp.log1p(counts)
-        scores[layer] = counts[:, counts.var["highly_variable"].to_numpy()].X.toarray()
+        scores[layer] = counts[:, genes["highly_variable"].to_numpy()].X.toarray()
     deep = pd.read_parquet(ways / "deep/embedding.parquet").set_index("cell").loc[cells.obs_names]
     np.testing.assert_allclose(deep, latent["corrected"], atol=1e-3)
     assert np.abs(deep.to_numpy() - latent[None]).max() > 1e-2

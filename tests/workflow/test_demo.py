@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-BRANCHES = ["deep", "manual"]
+TESTING = {"deep": "posterior", "manual": "pvalue"}
+EMBEDDING = [*TESTING, "harmony"]
 CONTRASTS = ["leukemia_vs_healthy", "subtype_A_vs_B"]
 # Written out, not imported: what design.md promises.
 DE = [
@@ -20,9 +21,8 @@ DE = [
     "log2fc",
     "mean_case",
     "mean_control",
-    "score",
+    "statistic",
     "fdr",
-    "significant",
 ]
 
 
@@ -47,10 +47,10 @@ def test_cells_are_raw_counts_under_unique_names(cells):
     assert (cells.X.data == np.round(cells.X.data)).all() and cells.X.data.min() > 0
     named = cells.obs["run"].astype(str) + "_"
     assert all(name.startswith(run) for name, run in zip(cells.obs_names, named, strict=True))
-    figures = {"n_counts", "n_genes", "percent_mt", "percent_ribo", "percent_hb", "phase"}
-    assert {"sample", "disease", "subtype", "doublet_score", *figures} <= set(cells.obs)
-    assert {"gene_name", "n_cells", "mean_counts", "tested", "highly_variable"} <= set(cells.var)
-    assert 0 < cells.var["highly_variable"].sum() <= cells.var["tested"].sum() < cells.n_vars
+    metrics = {"n_counts", "n_genes", "percent_mt", "percent_ribo", "percent_hb", "phase"}
+    assert {"sample", "disease", "subtype", "doublet_score", *metrics} <= set(cells.obs)
+    assert list(cells.var) == ["gene_name", "n_cells", "mean_counts", "testable"]
+    assert 0 < cells.var["testable"].sum() < cells.n_vars
 
 
 def test_two_runs_of_a_sample_are_one_replicate(cells):
@@ -58,33 +58,33 @@ def test_two_runs_of_a_sample_are_one_replicate(cells):
     assert sorted(runs) == [1, 1, 1, 1, 1, 1, 2]
 
 
-@pytest.mark.parametrize("branch", BRANCHES)
+@pytest.mark.parametrize("branch", EMBEDDING)
 def test_each_branch_gives_the_same_tables(demo, cells, branch):
     columns = {
         "embedding": None,
         "umap": ["cell", "umap_1", "umap_2"],
         "clusters": ["cell", "cluster"],
-        "cell_types": ["cell", "cell_type", "confidence", "source"],
+        "cell_types": ["cell", "cell_type", "confidence", "cluster_share", "source"],
     }
     for name, expected in columns.items():
         table = pd.read_parquet(demo / branch / f"{name}.parquet")
         assert set(table["cell"]) == set(cells.obs_names)
         assert not table.isna().any().any()
         assert expected is None or list(table) == expected
-    for contrast in CONTRASTS:
+    assert (demo / branch / "de").exists() == (branch in TESTING)
+    for contrast in CONTRASTS if branch in TESTING else ():
         table = pd.read_parquet(demo / branch / f"de/{contrast}.parquet")
-        assert list(table) == DE
+        assert list(table) == [*DE, TESTING[branch], "significant"]
         assert not table.isna().any().any()
         assert table["fdr"].between(0, 1).all()
         assert (table["significant"] == (table["fdr"] <= 0.05)).all()
-        assert list(read_tsv(demo / branch / f"de/{contrast}.skipped.tsv")) == ["group", "reason"]
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
 def test_both_branches_test_the_same_genes(demo, contrast):
     deep, manual = (
         pd.read_parquet(demo / branch / f"de/{contrast}.parquet")[["group", "gene_id"]]
-        for branch in BRANCHES
+        for branch in TESTING
     )
     assert set(deep.itertuples(index=False)) == set(manual.itertuples(index=False))
 
@@ -92,7 +92,7 @@ def test_both_branches_test_the_same_genes(demo, contrast):
 def test_the_model_loads(demo, cells):
     import scvi
 
-    tested = cells[:, cells.var["tested"].to_numpy()].copy()
+    tested = cells[:, cells.var["testable"].to_numpy()].copy()
     model = scvi.model.SCVI.load(demo / "deep/model", adata=tested, accelerator="cpu")
     assert model.is_trained
     latent = pd.read_parquet(demo / "deep/embedding.parquet").set_index("cell")
@@ -115,7 +115,7 @@ def test_edger_equals_an_independent_r_script(demo, cells, contrast, group, asse
     types = pd.read_parquet(demo / "manual/cell_types.parquet").set_index("cell")["cell_type"]
     member = (types.loc[cells.obs_names] == group).to_numpy() | (group == "all")
     member &= cells.obs[column].isin([case, control]).to_numpy()
-    part = cells[member, cells.var["tested"]]
+    part = cells[member, cells.var["testable"]]
     by_sample = part.obs.groupby("sample", observed=True).indices
     assert min(map(len, by_sample.values())) >= 5  # no sample was left out
     sums = {name: part.X[rows].sum(axis=0).A1 for name, rows in by_sample.items()}
@@ -133,7 +133,18 @@ def test_cells_and_labels_against_the_truth(demo):
     assert (truth["share_true_called"] >= 0.98).all()
     assert (truth["share_above_depth_called"] >= 0.95).all()
     assert (truth["correlation"] >= 0.99).all()
-    assert (truth[["lineage_right_deep", "lineage_right_manual"]] >= 0.9).all().all()
+    labels = read_tsv(demo / "comparison/truth_labels.tsv")
+    assert sorted(labels["branch"].unique()) == sorted(EMBEDDING) and len(labels) == 27
+    assert (labels["lineage_right"] >= 0.9).all()
+
+
+def test_every_pair_of_branches_is_compared(demo):
+    labels, tests = (read_tsv(demo / f"comparison/{name}.tsv") for name in ("labels", "pairs"))
+    pairs = list(itertools.combinations(EMBEDDING, 2))
+    assert list(labels[["branch", "other"]].itertuples(index=False, name=None)) == pairs
+    assert (labels["same_cell_type"] > 0.8).all()
+    assert set(tests[["branch", "other"]].itertuples(index=False, name=None)) == {tuple(TESTING)}
+    assert set(tests["contrast"]) == set(CONTRASTS)
 
 
 def test_doublets_and_ambient_rna_against_the_truth(demo):
@@ -171,7 +182,7 @@ def test_checks_of_a_sound_study(demo):
 def test_false_discoveries_and_power_are_told(demo):
     """Whatever they are: no bound is set, so that nothing can be tuned to one."""
     truth = read_tsv(demo / "comparison/truth_de.tsv")
-    for key in itertools.product(CONTRASTS, BRANCHES):
+    for key in itertools.product(CONTRASTS, TESTING):
         rows = truth.set_index(["contrast", "branch"]).loc[key]
         assert {"all", "T cell", "Monocyte"} <= set(rows["group"])
         assert rows["power"].between(0, 1).all()

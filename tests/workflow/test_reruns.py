@@ -3,18 +3,23 @@
 The clone lies in another folder and all its files are newer than the results of the demo.
 """
 
+import ast
+import json
 import os
 import re
 import shutil
 from collections import Counter
 from itertools import product
 
+import pandas as pd
 import pytest
+import yaml
 from rewording import reword_messages
 
 CONFIG = "config/demo/config.yaml"
 RUNS = ["A_1", "A_2", "B_1", "B_2", "healthy_1a", "healthy_1b", "healthy_2", "healthy_3"]
-BRANCHES = ["deep", "manual"]
+EMBEDDING = ["deep", "manual", "harmony"]
+TESTING = ["deep", "manual"]
 CONTRASTS = ["leukemia_vs_healthy", "subtype_A_vs_B"]
 END = ["compare_branches", "compare_truth", "report"]
 
@@ -24,37 +29,40 @@ def each(rule, *values):
     return [" ".join([rule, *chosen]) for chosen in product(*values)]
 
 
-def tested(contrasts, branches=BRANCHES):
+def tested(contrasts, branches=TESTING):
     """The jobs that test and call contrasts in some branches."""
     rules = {"deep": "scvi_de", "manual": "edger_de"}
     tests = [job for branch in branches for job in each(rules[branch], contrasts)]
     return tests + each("call_de", branches, contrasts)
 
 
+AFTER_DESIGN = [*each("build_design", CONTRASTS), *tested(CONTRASTS), *END]
+AFTER_GROUPS = ["define_groups", "sum_pseudobulks", *AFTER_DESIGN]
 AFTER_EMBEDDING = [
-    *each("cluster_cells", BRANCHES),
-    *each("annotate_cells", BRANCHES),
-    *each("pseudobulk", CONTRASTS),
-    *tested(CONTRASTS),
-    *END,
+    *each("cluster_cells", EMBEDDING),
+    *each("vote_types", EMBEDDING),
+    *AFTER_GROUPS,
 ]
 AFTER_SELECTION = [
     "check_runs",
     "merge_cells",
     "plot_cells",
+    "variable_genes",
     "log_pca",
+    "harmony",
     "train_scvi",
+    "label_cells celltypist",
     *AFTER_EMBEDDING,
 ]
 AFTER_CALLING = [*each("score_cells", RUNS), "select_cells", *AFTER_SELECTION]
 DEEP = [
     "train_scvi",
     "cluster_cells deep",
-    "annotate_cells deep",
+    "vote_types deep",
     *tested(CONTRASTS, ["deep"]),
     *END,
 ]
-CALLS = [*each("call_de", BRANCHES, CONTRASTS), *END]
+CALLS = [*each("call_de", TESTING, CONTRASTS), *END]
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +123,34 @@ def planned(jobs):
     return lambda project: jobs(project, "-n")
 
 
-def edit(project, file, old, new):
-    """Replace a piece of a file."""
-    text = (project / file).read_text()
-    assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
-    (project / file).write_text(text.replace(old, new))
+def configure(project, **sections):
+    """Set keys of the configuration, by section or at the top."""
+    path = project / CONFIG
+    config = yaml.safe_load(path.read_text())
+    for name, value in sections.items():
+        both = isinstance(value, dict) and name in config
+        config[name] = config[name] | value if both else value
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def change(project, file, name):
+    """Change what a function does, or a constant number, wherever it stands in a module."""
+    path = project / file
+    text = path.read_text()
+    (node,) = [
+        node
+        for node in ast.parse(text).body
+        if getattr(node, "name", None) == name
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name)
+    ]
+    lines = text.splitlines(keepends=True)
+    if isinstance(node, ast.Assign):
+        at = node.lineno - 1
+        lines[at : node.end_lineno] = [f"{name} = {ast.unparse(node.value)} - 1\n"]
+    else:
+        first = node.body[1]  # behind the docstring
+        lines.insert(first.lineno - 1, f"{' ' * first.col_offset}assert __name__\n")
+    path.write_text("".join(lines))
 
 
 def append(project, file, text):
@@ -153,47 +184,22 @@ def test_the_words_of_messages(project, planned):
 
 
 @pytest.mark.parametrize(
-    ("module", "old", "new", "expected"),
+    ("module", "name", "expected"),
     [
-        # Reached by log_pca and train_scvi.
-        (
-            "tables",
-            "np.asarray(values, dtype=np.float32)",
-            "np.asarray(values, dtype=np.float64)",
-            ["log_pca", "train_scvi", *AFTER_EMBEDDING],
-        ),
-        # Reached by edger_de; pseudobulk imports the module for another function.
-        (
-            "edger",
-            "fitted = edger.calcNormFactors(fitted)",
-            "fitted = edger.calcNormFactors(fitted, method='none')",
-            [*tested(CONTRASTS, ["manual"]), *END],
-        ),
+        # Reached by what writes an embedding.
+        ("tables", "embedding_table", ["log_pca", "train_scvi", "harmony", *AFTER_EMBEDDING]),
+        # Reached by edger_de; build_design imports the module for another function.
+        ("edger", "quasi_likelihood_test", [*tested(CONTRASTS, ["manual"]), *END]),
         # Reached by way of other functions and modules: the knee of a run goes to R, too.
-        (
-            "r",
-            'ravel(order="F")',
-            'ravel(order="C")',
-            [*each("call_cells", RUNS), *AFTER_CALLING],
-        ),
-        # A constant, of which pseudobulk and check_runs make use.
-        (
-            "design",
-            "MIN_SAMPLES = 2",
-            "MIN_SAMPLES = 1",
-            ["check_runs", *each("pseudobulk", CONTRASTS), *tested(CONTRASTS), *END],
-        ),
+        ("r", "matrix", [*each("call_cells", RUNS), *AFTER_CALLING]),
+        # A constant, of which build_design and check_runs make use.
+        ("design", "MIN_SAMPLES", ["check_runs", *AFTER_DESIGN]),
         # Reached by no job, only as the DAG is built.
-        (
-            "study",
-            "MOST_NAME = 100",
-            "MOST_NAME = 99",
-            [],
-        ),
+        ("study/sheet", "MOST_NAME", []),
     ],
 )
-def test_a_function_of_a_shared_module(project, planned, module, old, new, expected):
-    edit(project, f"scripts/latere/{module}.py", old, new)
+def test_a_function_of_a_shared_module(project, planned, module, name, expected):
+    change(project, f"scripts/latere/{module}.py", name)
     assert planned(project) == Counter(expected)
 
 
@@ -203,20 +209,44 @@ def test_a_function_of_a_shared_module(project, planned, module, old, new, expec
     ["n_latent: 8", "n_layers: 10"],
 )
 def test_a_setting_of_the_model(project, planned, setting):
-    append(project, CONFIG, f"deep:\n  {setting}\n")
+    configure(project, deep=yaml.safe_load(setting))
     assert planned(project) == Counter(DEEP)
 
 
-def test_a_new_contrast(project, planned):
-    new = "  A_vs_healthy:\n    column: subtype\n    case: A\n    control: healthy\n"
-    edit(project, CONFIG, "\ncontrasts:\n", f"\ncontrasts:\n{new}")
-    expected = ["check_runs", "pseudobulk A_vs_healthy", *tested(["A_vs_healthy"]), *END]
+def test_variable_genes_are_the_manual_branch_s(project, planned):
+    """No model is trained, and nothing is labelled anew."""
+    configure(project, manual={"n_highly_variable": 300})
+    of_manual = ["manual", "harmony"]
+    expected = ["variable_genes", "log_pca", "harmony"]
+    expected += each("cluster_cells", of_manual) + each("vote_types", of_manual) + AFTER_GROUPS
     assert planned(project) == Counter(expected)
 
 
-@pytest.mark.parametrize("setting", ["fdr: 0.05", "min_log2fc: 0"])
+def test_a_branch_is_switched_off(project, planned):
+    """Both pages list the versions of what is used."""
+    configure(project, branches=TESTING)
+    assert planned(project) == Counter(["multiqc", *END])
+
+
+def test_groups_of_another_source(project, planned):
+    configure(project, groups={"from": "harmony"})
+    assert planned(project) == Counter(AFTER_GROUPS)
+    configure(project, groups={"from": "markers"})
+    assert planned(project) == Counter(["label_cells markers", *AFTER_GROUPS])
+    configure(project, groups={"from": "subtype"})
+    assert planned(project) == Counter(AFTER_GROUPS)
+
+
+def test_a_new_contrast(project, planned):
+    new = {"column": "subtype", "case": "A", "control": "healthy"}
+    configure(project, contrasts={"A_vs_healthy": new})
+    expected = ["check_runs", "build_design A_vs_healthy", *tested(["A_vs_healthy"]), *END]
+    assert planned(project) == Counter(expected)
+
+
+@pytest.mark.parametrize("setting", ["fdr", "min_log2fc"])
 def test_what_is_called_significant(project, planned, setting):
-    edit(project, CONFIG, f"\n  {setting}\n", f"\n  {setting.split(':')[0]}: 0.1\n")
+    configure(project, de={setting: 0.1})
     assert planned(project) == Counter(CALLS)
 
 
@@ -244,15 +274,12 @@ def test_a_new_sample(project, planned):
 
 def test_a_limit_of_one_sample(project, planned):
     """No cell is called or scored anew."""
-    text = "  n_highly_variable: 400\n"
-    sample = "  samples:\n    A_1:\n      max_percent_mt: 10\n"
-    edit(project, CONFIG, text, f"{text}{sample}")
+    configure(project, cells={"samples": {"A_1": {"max_percent_mt": 10}}})
     assert planned(project) == Counter(["select_cells", *AFTER_SELECTION])
 
 
 def test_what_becomes_of_doublets(project, planned):
-    text = "  n_highly_variable: 400\n"
-    edit(project, CONFIG, text, f"{text}  doublets: keep\n")
+    configure(project, cells={"doublets": "keep"})
     assert planned(project) == Counter(["select_cells", *AFTER_SELECTION])
 
 
@@ -262,13 +289,13 @@ def test_genes_of_a_phase(project, planned):
 
 
 @pytest.mark.parametrize(
-    "text", ["qc:\n  min_cells: 50\n", "published_cells: published.tsv\n"], ids=["limit", "cells"]
+    "setting", [{"qc": {"min_cells": 50}}, {"published_cells": "published.tsv"}], ids=str
 )
-def test_what_the_read_page_is_held_against(project, planned, text):
+def test_what_the_read_page_compares_with(project, planned, setting):
     """Nothing is counted anew."""
     rows = ["level\tname\tcells\tsource\treference", "run\tA_1\t190\tauthors\tGEO"]
     (project / "published.tsv").write_text("\n".join(rows) + "\n")
-    append(project, CONFIG, text)
+    configure(project, **setting)
     assert planned(project) == Counter(["multiqc", "report"])
 
 
@@ -283,27 +310,43 @@ def test_a_marker_where_a_model_names_the_cells(project, planned):
 
 def test_a_marker_where_markers_name_the_cells(own_project, jobs, planned):
     """The cells are annotated by markers; what follows is marked as made with them."""
-    model = "celltypist_model: results/demo/simulated/celltypist_model.pkl"
-    edit(own_project, CONFIG, model, "celltypist_model: null")
-    jobs(own_project, "--until", "annotate_cells")
+    configure(own_project, annotation={"celltypist_model": None})
+    jobs(own_project, "--until", "label_cells")
     jobs(own_project, "--touch")
     assert planned(own_project) == Counter()
     append(own_project, "config/markers.tsv", MARKER)
-    expected = [
-        *each("annotate_cells", BRANCHES),
-        *each("pseudobulk", CONTRASTS),
-        *tested(CONTRASTS),
-        *END,
-    ]
+    expected = ["label_cells markers", *each("vote_types", EMBEDDING), *AFTER_GROUPS]
     assert planned(own_project) == Counter(expected)
 
 
 def test_the_template_of_the_report(project, planned):
-    edit(project, "scripts/report.html.j2", "</body>", "<p>Edited</p></body>")
+    append(project, "scripts/report.html.j2", "{# Edited #}")
     assert planned(project) == Counter(["report"])
 
 
 def test_what_is_planned_is_what_runs(own_project, jobs, planned):
-    edit(own_project, CONFIG, "\n  fdr: 0.05\n", "\n  fdr: 0.2\n")
+    configure(own_project, de={"fdr": 0.2})
     assert jobs(own_project) == Counter(CALLS)
     assert planned(own_project) == Counter()
+
+
+def test_a_calibration_is_a_design_like_any_other(own_project, jobs):
+    """By naming the files of its tests: nothing but its design and its tests is made."""
+    contrast, made = CONTRASTS[0], {}
+    for kind in ("null-case-1", "without-A_1"):
+        made[f"{contrast}+{kind}"] = [
+            f"results/demo/{branch}/tests/{contrast}+{kind}.parquet" for branch in TESTING
+        ]
+    files = [file for of_design in made.values() for file in of_design]
+    expected = each("build_design", made) + each("edger_de", made) + each("scvi_de", made)
+    assert jobs(own_project, "--", *files) == Counter(expected)
+    samples = {}
+    for design, (deep, manual) in made.items():
+        tables = [pd.read_parquet(own_project / file) for file in (deep, manual)]
+        keys = [set(table[["design", "group", "gene_id"]].itertuples()) for table in tables]
+        assert keys[0] == keys[1] and set(tables[0]["design"]) == {design}
+        text = (own_project / f"results/demo/design/{design}.json").read_text()
+        samples[design] = json.loads(text)["groups"]["all"]["samples"]
+    null, without = samples.values()
+    assert sorted(null) == ["A_1", "A_2", "B_1", "B_2"]
+    assert without == ["A_2", "B_1", "B_2", "healthy_1", "healthy_2", "healthy_3"]
