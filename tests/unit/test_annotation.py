@@ -1,26 +1,24 @@
-"""Genome and annotation are held against each other, and the genes that count are kept."""
+"""Genome and annotation are compared with each other, and the genes that count are kept."""
 
 import gzip
 import hashlib
 
 import pytest
 
-import filter_annotation
 from filter_annotation import (
     KEPT,
     NO_TRANSCRIPT,
     NOT_IN_GENOME,
     ON_Y,
     OTHER_BIOTYPE,
-    Gene,
-    common_name,
     count_verdicts,
-    scan_annotation,
-    scan_genome,
     verdict,
     write_genes,
 )
 from latere.errors import StudyError
+from latere.reads import genome
+from latere.reads.annotation import Gene, common_name, scan_annotation
+from latere.reads.genome import scan_genome
 
 LENGTHS = {"chr1": 1000, "chrX": 1000, "chrY": 1000, "chrM": 100}
 
@@ -118,7 +116,7 @@ def test_lines_of_kept_genes_stay_as_they_are(tmp_path):
 @pytest.mark.parametrize("block", [1, 7, 1 << 20])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_genome_is_measured(tmp_path, monkeypatch, block, end):
-    monkeypatch.setattr(filter_annotation, "BLOCK", block)
+    monkeypatch.setattr(genome, "BLOCK", block)
     text = end.join([">1 a>b", "ACGT", "acN", ">2", "A", ">empty", ">3", "GG"])
     packed, plain = tmp_path / "a.fa.gz", tmp_path / "a.fa"
     packed.write_bytes(gzip.compress(text.encode()))
@@ -139,8 +137,8 @@ GENOMES = {
     "not FASTA": (b"ACGT\n", "is not FASTA: it begins with 'ACGT'"),
     "a page": (b"<html>404</html>", "is not FASTA: it begins with '<html>"),
     "no sequence": (b">1\n>2\n", "holds no sequence (0 bases)"),
-    "proteins": (b">1\nMSEQLF\n", "holds letters that are no bases: 'EFLQ'"),
-    "one contig twice": (b">1\nA\n>2\nA\n>1\nA\n", "contig '1' stands there twice"),
+    "proteins": (b">1\nMSEQLF\n", "holds letters that are not bases: 'EFLQ'"),
+    "one contig twice": (b">1\nA\n>2\nA\n>1\nA\n", "contig '1' appears twice"),
     "cut": (CUT, "gzip stream is truncated or damaged"),
     "no gzip": (b"\x1f\x8bnothing", "gzip stream is truncated or damaged"),
 }

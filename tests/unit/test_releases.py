@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from filter_annotation import KEPT, ON_Y, Gene, verdict
+from filter_annotation import KEPT, ON_Y, verdict
 from latere.errors import StudyError
+from latere.reads.annotation import Gene
 from latere.study.references import read_releases, resolve
 from latere.urls import URL, url_name
 

@@ -1,1 +1,1 @@
-"""Reads and their chemistry: FASTQ, STAR (jobs)."""
+"""Reads: files, chemistry and roles, the reference, STAR, and the page on the reads (jobs)."""

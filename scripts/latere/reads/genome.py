@@ -1,11 +1,15 @@
-"""What the files of a reference genome must look like."""
+"""Files of a reference: their form, and the contigs of the genome."""
 
+import hashlib
 import io
 import re
 from pathlib import Path
 
 from latere.errors import StudyError
-from latere.files import read_head
+from latere.files import open_plain, read_head
+
+BASES = b"ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx*-\r\n"
+BLOCK = 1 << 22
 
 
 def check_head(path: str | Path, kind: str) -> None:
@@ -52,3 +56,46 @@ def attribute(name: str) -> re.Pattern:
         The attribute, as a regular expression.
     """
     return re.compile(rf'(?:^|[;\s]){name}\s+"?([^";\s]+)'.encode())
+
+
+def scan_genome(fasta: str | Path) -> tuple[dict[str, int], str]:
+    """Read a genome once.
+
+    Returns
+    -------
+    lengths : dict
+        Bases by contig.
+    digest : str
+        SHA-256 of the FASTA text, unpacked.
+
+    Raises
+    ------
+    StudyError
+        The file is not FASTA, holds no bases or other letters, or a contig appears twice.
+    """
+    check_head(fasta, "fasta")
+    lengths, name, digest = {}, None, hashlib.sha256()
+    with open_plain(fasta) as stream:
+        while block := stream.read(BLOCK):
+            block += stream.readline()
+            digest.update(block)
+            # A block begins with a line, so what comes before its first '>' goes on with `name`.
+            before, *records = (b"\n" + block).split(b"\n>")
+            for record in [before, *records]:
+                if record is not before:
+                    header, _, record = record.partition(b"\n")
+                    name = (header.split() or [b""])[0].decode(errors="replace")
+                    if name in lengths:
+                        problem = f"contig '{name}' appears twice"
+                        raise StudyError(str(fasta), problem, "Give each contig a name of its own.")
+                    lengths[name] = 0
+                elif name is None:
+                    continue
+                if other := record.translate(None, BASES):
+                    letters = "".join(sorted(set(other.decode("latin-1"))))[:20]
+                    problem = f"contig '{name}' holds letters that are not bases: {letters!r}"
+                    raise StudyError(str(fasta), problem, "Give the genome, not proteins.")
+                lengths[name] += len(record) - record.count(b"\n") - record.count(b"\r")
+    if not sum(lengths.values()):
+        raise StudyError(str(fasta), "holds no sequence (0 bases)", "Give the genome as FASTA.")
+    return lengths, digest.hexdigest()
