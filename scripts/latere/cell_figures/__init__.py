@@ -1,2 +1,2 @@
-"""Figures of the cells: a module for each step whose tables they show, as they change with it
-(jobs)."""
+"""Figures of the cells (jobs). One module per step whose tables they show: when a step changes its
+tables, only the figures of that step change."""

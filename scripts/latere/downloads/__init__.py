@@ -1,1 +1,1 @@
-"""What a download needs beside the network: logins, and what shows that a file is whole (jobs)."""
+"""What a download needs besides the network: logins, and signs that a file is whole (jobs)."""
