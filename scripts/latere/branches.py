@@ -7,6 +7,8 @@ A branch that embeds writes `{name}/embedding.parquet`; a branch that tests writ
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from latere.figures import BLUE, GREEN, VERMILION
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -54,7 +56,7 @@ REGISTRY = {
             title="deep (scVI)",
             embedding="scVI's latent space",
             fdr="posterior expected FDR: mean probability of no change over the genes called",
-            colour="#0072B2",
+            colour=BLUE,
             files={"training": "training.json"},
         ),
         Branch(
@@ -62,14 +64,14 @@ REGISTRY = {
             title="manual (edgeR)",
             embedding="principal components",
             fdr="Benjamini-Hochberg FDR of the quasi-likelihood p-values of a group",
-            colour="#D55E00",
+            colour=VERMILION,
         ),
         Branch(
             "harmony",
             title="Harmony",
             embedding="principal components, integrated by Harmony",
             fdr="",
-            colour="#009E73",
+            colour=GREEN,
         ),
     )
 }
