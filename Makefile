@@ -14,7 +14,7 @@ endif
 # set-up adds where only mamba or micromamba is there.
 RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH" LATERE_SDM="$(SDM)"
 
-.PHONY: help setup demo site test bench lint format lock clean
+.PHONY: help setup demo site test bench lint format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ format: setup ## bring Python and Snakemake files into form
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 	$(RUN) snakefmt Snakefile rules
+
+docs: setup ## write docs/outputs.md from config/schemas/tables.yaml
+	@$(RUN) PYTHONPATH=scripts python -m latere.outputs_page
 
 lock: ## resolve envs/requirements.in anew into envs/requirements.txt (Python 3.11, some minutes)
 	@envs/setup.sh lock

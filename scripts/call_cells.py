@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.droplets import (
     PERMUTATIONS,
     ambient_counts,
@@ -206,7 +207,7 @@ def main(snakemake):
     log.info("run %s: %d cells by %s", run, calling["called"], calling["method"])
     log.info("ambient share: %s %s", ambient["share"], ambient["reason"])
     droplets.insert(0, "barcode", adata.obs_names.to_numpy())
-    droplets.to_parquet(snakemake.output.droplets, index=False)
+    write_table(droplets, snakemake.output.droplets, "cells/droplets/{run}.parquet")
     told = {"run": run, "calling": calling, "ambient": ambient}
     Path(snakemake.output.ambient).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 

@@ -5,6 +5,7 @@ Apart from the fit, so that another threshold refits no model.
 
 import pandas as pd
 
+from latere.contract import write_table
 from latere.job import run_script, start
 
 
@@ -34,7 +35,7 @@ def main(snakemake):
     log = start(snakemake)
     tests = pd.read_parquet(snakemake.input[0]).rename(columns={"design": "contrast"})
     called = call_genes(tests, snakemake.params.fdr, snakemake.params.min_log2fc)
-    called.to_parquet(snakemake.output[0], index=False)
+    write_table(called, snakemake.output[0], "{branch}/de/{contrast}.parquet")
     counts = called.groupby("group", sort=False)["significant"].agg(["sum", "size"])
     for group, (significant, tested) in counts.iterrows():
         log.info("%s: %d of %d genes called", group, significant, tested)

@@ -14,6 +14,7 @@ from latere.checks.identity import check_duplicates, check_sex
 from latere.checks.profiles import check_profiles
 from latere.checks.quality import check_ambient, check_cells, check_mitochondria, check_samples
 from latere.checks.runs import COLUMNS, PASS, Run, read_run
+from latere.contract import write_table
 from latere.gene_sets import read_gene_sets
 from latere.job import run_script, start
 
@@ -74,7 +75,7 @@ def main(snakemake):
     log.info("%s", table["verdict"].value_counts().to_dict())
     for found in table[table["verdict"] != PASS].to_dict("records"):
         log.warning("%(verdict)s %(run)s, %(check)s: %(detail)s", found)
-    table.to_csv(snakemake.output[0], sep="\t", index=False, na_rep="NA", float_format="%.4g")
+    write_table(table, snakemake.output[0], "cells/checks.tsv", digits=4)
 
 
 if __name__ == "__main__":

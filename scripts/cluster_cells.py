@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.job import run_script, start
 
 
@@ -47,9 +48,9 @@ def main(snakemake):
     log.info("%d cells in %d clusters", len(table), len(set(clusters)))
     coordinates = pd.DataFrame(umap, columns=["umap_1", "umap_2"])
     coordinates.insert(0, "cell", table.index)
-    coordinates.to_parquet(snakemake.output.umap, index=False)
+    write_table(coordinates, snakemake.output.umap, "{branch}/umap.parquet")
     clusters = pd.DataFrame({"cell": table.index, "cluster": clusters})
-    clusters.to_parquet(snakemake.output.clusters, index=False)
+    write_table(clusters, snakemake.output.clusters, "{branch}/clusters.parquet")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from latere.branches import pairs
+from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import run_script, start
 
@@ -198,15 +199,15 @@ def main(snakemake):
             params.embedding, given.clusters, given.cell_types, strict=True
         )
     }
-    join_calls(calls).to_parquet(output.calls, index=False)
-    for path, table in (
-        (output.summary, pd.DataFrame(summary, columns=SUMMARY)),
-        (output.skipped, pd.DataFrame(skipped, columns=SKIPPED)),
-        (output.pairs, pd.DataFrame(compared, columns=PAIRS)),
-        (output.labels, compare_labels(labels)),
+    write_table(join_calls(calls), output.calls, "comparison/calls.parquet")
+    for name, table in (
+        ("summary", pd.DataFrame(summary, columns=SUMMARY)),
+        ("skipped", pd.DataFrame(skipped, columns=SKIPPED)),
+        ("pairs", pd.DataFrame(compared, columns=PAIRS)),
+        ("labels", compare_labels(labels)),
     ):
         log.info("\n%s", table.to_string())
-        table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format="%.6g")
+        write_table(table, output[name], f"comparison/{name}.tsv", digits=6)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import anndata as ad
 import pandas as pd
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.truth.cells import compare_runs, count_fates
 from latere.truth.labels import compare_labels, read_lineages
@@ -40,14 +41,14 @@ def main(snakemake):
     paths = iter(given.de)
     de = {branch: {c: next(paths) for c in params.contrasts} for branch in params.testing}
     tests = compare_contrasts(params.contrasts, de, ad.read_h5ad(given.expected), params.fdr)
-    for path, table in (
-        (output.truth, by_run),
-        (output.cells, count_fates(selection, true_cells)),
-        (output.labels, labels),
-        (output.de, tests),
+    for path, name, table in (
+        (output.truth, "truth", by_run),
+        (output.cells, "truth_cells", count_fates(selection, true_cells)),
+        (output.labels, "truth_labels", labels),
+        (output.de, "truth_de", tests),
     ):
         log.info("\n%s", table.to_string())
-        table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format="%.6g")
+        write_table(table, path, f"comparison/{name}.tsv", digits=6)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import h5py
 import pandas as pd
 from anndata.io import read_elem
 
+from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import run_script, start
 from latere.tables import ALL, UNKNOWN, read_by_cell
@@ -66,7 +67,7 @@ def main(snakemake):
     groups = to_groups(values, name)
     log.info("%s", groups.value_counts().to_string())
     table = pd.DataFrame({"cell": obs.index, "group": groups.to_numpy(), "source": source})
-    table.to_parquet(snakemake.output[0], index=False)
+    write_table(table, snakemake.output[0], "groups.parquet")
 
 
 if __name__ == "__main__":

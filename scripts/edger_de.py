@@ -10,6 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.design import design_matrix
 from latere.edger import quasi_likelihood_test
 from latere.job import run_script, start
@@ -64,7 +65,7 @@ def main(snakemake):
         tables[group] = compare_group(sums[np.flatnonzero(of_rows == group)], about)
         log.info("%s: %d genes tested", group, len(tables[group]))
     tests = join_tests(design["design"], tables, OWN)
-    tests.to_parquet(snakemake.output[0], index=False)
+    write_table(tests, snakemake.output[0], "{branch}/tests/{design}.parquet")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.tables import embedding_table
 
@@ -49,7 +50,8 @@ def main(snakemake):
         table.to_numpy(np.float64), samples, snakemake.params.seed, snakemake.threads
     )
     log.info("%d samples, %d dimensions", samples.nunique(), corrected.shape[1])
-    embedding_table(table.index, corrected).to_parquet(snakemake.output[0], index=False)
+    embedding = embedding_table(table.index, corrected)
+    write_table(embedding, snakemake.output[0], "{branch}/embedding.parquet")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import run_script, start
 from latere.tables import UNKNOWN, read_normal
@@ -203,9 +204,11 @@ def main(snakemake):
     check_names(evidence.columns, snakemake.input.get("model") or snakemake.input.markers)
     labels = label_cells(evidence, least).assign(source=source)
     log.info("%s", labels["label"].value_counts().to_string())
-    labels.rename_axis("cell").reset_index().to_parquet(snakemake.output.labels, index=False)
-    evidence = evidence.rename_axis("cell").reset_index()
-    evidence.to_parquet(snakemake.output.evidence, index=False)
+    for table, path, name in (
+        (labels, snakemake.output.labels, "annotation/{source}.parquet"),
+        (evidence, snakemake.output.evidence, "annotation/evidence/{source}.parquet"),
+    ):
+        write_table(table.rename_axis("cell").reset_index(), path, name)
 
 
 if __name__ == "__main__":

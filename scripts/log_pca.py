@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.tables import embedding_table, read_normal
 
@@ -51,7 +52,7 @@ def main(snakemake):
     normal = read_variable(snakemake.input.cells, genes["highly_variable"].to_numpy())
     log_pca(normal, snakemake.params.n_components, snakemake.params.seed)
     embedding = embedding_table(normal.obs_names, normal.obsm["X_pca"])
-    embedding.to_parquet(snakemake.output[0], index=False)
+    write_table(embedding, snakemake.output[0], "{branch}/embedding.parquet")
     ratio = normal.uns["pca"]["variance_ratio"]
     log.info("%d components explain %.1f %% of the variance", len(ratio), 100 * ratio.sum())
 

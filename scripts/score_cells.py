@@ -8,6 +8,7 @@ import logging
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.doublets import find_doublets, normalised, variable_genes
 from latere.errors import StudyError
 from latere.gene_sets import find_members, read_gene_sets
@@ -166,7 +167,7 @@ def main(snakemake):
     table.insert(0, "cell", f"{run}_" + barcodes)
     table.insert(1, "run", run)
     table.insert(2, "barcode", barcodes)
-    table.to_parquet(output.scores, index=False)
+    write_table(table, output.scores, "cells/scores/{run}.parquet")
     with open(output.doublets, "w", encoding="utf-8") as handle:
         json.dump({"run": run} | facts, handle, indent=1)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.tables import ALL, join_tests, read_by_cell, read_cells
 
@@ -186,7 +187,8 @@ def main(snakemake):
     for group, about in design["groups"].items():
         tables[group] = compare_group(model, cells, chosen[group], about, params.delta, params.seed)
         log.info("%s: %d genes tested", group, len(tables[group]))
-    join_tests(design["design"], tables, OWN).to_parquet(snakemake.output[0], index=False)
+    tests = join_tests(design["design"], tables, OWN)
+    write_table(tests, snakemake.output[0], "{branch}/tests/{design}.parquet")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import logging
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import run_script, start
 from latere.quality import LIMITS, MAD_SCALE, METRICS, REASONS
@@ -193,9 +194,9 @@ def main(snakemake):
     drop = params.doublets == "drop"
     selection, limits, qc = select_cells(scores, params.limits, drop, params.runs)
     log.info("%d of %d called cells are kept\n%s", qc["kept"].sum(), len(selection), qc.to_string())
-    selection.to_parquet(output.selection, index=False)
-    limits.to_csv(output.limits, sep="\t", index=False, na_rep="NA", float_format="%.6g")
-    qc.to_csv(output.qc, sep="\t", index=False, na_rep="NA")
+    write_table(selection, output.selection, "cells/selection.parquet")
+    write_table(limits, output.limits, "cells/limits.tsv", digits=6)
+    write_table(qc, output.qc, "cells/qc.tsv")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ differs between samples is planted, so that every result of the pipeline has a r
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.simulation.cells import simulate_cells, vary_samples
 from latere.simulation.genome import MT_SHARE, simulate_genome, write_fasta, write_gtf
@@ -99,7 +100,7 @@ def main(snakemake):
     log.info("%d exons on %d bases", len(exons), sum(map(len, chromosomes.values())))
     write_fasta(chromosomes, output.fasta)
     write_gtf(exons, counts.var.reset_index(), output.gtf)
-    cells.to_parquet(output.cells, index=False)
+    write_table(cells, output.cells, "simulated/truth/cells.parquet")
     counts.write_h5ad(output.counts, compression="gzip")
     expected.write_h5ad(output.expected, compression="gzip")
 

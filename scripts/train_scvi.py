@@ -8,6 +8,7 @@ import time
 import anndata as ad
 import numpy as np
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.tables import embedding_table, read_cells
 
@@ -195,7 +196,8 @@ def main(snakemake):
     training = describe(model, seconds, params.seed, snakemake.threads, full_gpu)
     log.info("%(epochs)d epochs in %(seconds)s s on %(device_name)s", training)
     model.save(snakemake.output.model, overwrite=True, save_anndata=False)
-    embedding_table(cells.obs_names, latent).to_parquet(snakemake.output.embedding, index=False)
+    embedding = embedding_table(cells.obs_names, latent)
+    write_table(embedding, snakemake.output.embedding, "{branch}/embedding.parquet")
     with open(snakemake.output.training, "w", encoding="utf-8") as handle:
         json.dump(training, handle, indent=1)
 

@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata.io import read_elem
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.tables import counts_of, read_counts
 
@@ -112,7 +113,8 @@ def main(snakemake):
         )
     log.info("%d of %d testable genes", chosen.sum(), var["testable"].sum())
     genes = pd.DataFrame({"gene_id": var.index, "gene_name": var["gene_name"].to_numpy()})
-    genes.assign(highly_variable=chosen).to_parquet(snakemake.output[0], index=False)
+    genes["highly_variable"] = chosen
+    write_table(genes, snakemake.output[0], "manual/variable_genes.parquet")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ evidence for the type it was given: the model's probability, or the marker score
 import numpy as np
 import pandas as pd
 
+from latere.contract import write_table
 from latere.job import run_script, start
 from latere.tables import read_by_cell
 
@@ -63,7 +64,8 @@ def main(snakemake):
             "source": labels["source"],
         }
     )
-    table.rename_axis("cell").reset_index().to_parquet(snakemake.output[0], index=False)
+    table = table.rename_axis("cell").reset_index()
+    write_table(table, snakemake.output[0], "{branch}/cell_types.parquet")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import pytest
 
 import simulate_sra
 import simulate_study
-from compare_truth import true_fold_changes
 from latere.errors import StudyError
 from latere.job import JobError
 from latere.simulation.genome import (
@@ -38,6 +37,7 @@ from latere.simulation.truth import (
     expected_expression,
     plant_effects,
 )
+from latere.truth.tests import true_fold_changes
 
 SETTINGS = {
     "cells_per_run": 40,

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latere.contract import check_table, read_contracts
+
 TESTING = {"deep": "posterior", "manual": "pvalue"}
 EMBEDDING = [*TESTING, "harmony"]
 CONTRASTS = ["leukemia_vs_healthy", "subtype_A_vs_B"]
@@ -33,6 +35,12 @@ def cells(demo):
 
 def read_tsv(path):
     return pd.read_csv(path, sep="\t")
+
+
+def read_typed(path):
+    """As the page on outputs says; a whole number that may be missing is no matter of TSV."""
+    names = {"run": str, "sample": str}
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["NA"], converters=names)
 
 
 def test_a_second_run_has_nothing_to_do(demo, root, snakemake):
@@ -208,6 +216,27 @@ def test_pages(demo):
     assert set(CONTRASTS) == set(truth["contrast"])
     for contrast in CONTRASTS:
         assert contrast in report
+
+
+def test_every_file_keeps_its_contract(demo):
+    """Each table as it lies on disk; each other file is named by a contract."""
+    patterns = {}
+    for path, contract in read_contracts().items():
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
+        patterns[re.compile(pattern + ("" if "." in path.split("/")[-1] else "(/.*)?"))] = contract
+    found = 0
+    for file in sorted(demo.rglob("*")):
+        path = str(file.relative_to(demo))
+        hidden = any(part.startswith(".") for part in path.split("/"))
+        if file.is_dir() or hidden or path.startswith(("logs/", "benchmarks/")):
+            continue
+        contracts = [about for pattern, about in patterns.items() if pattern.fullmatch(path)]
+        assert contracts, f"{path} has no contract"
+        if "columns" in contracts[0]:
+            table = pd.read_parquet(file) if file.suffix == ".parquet" else read_typed(file)
+            check_table(table, path, contracts[0])
+            found += 1
+    assert found > 40
 
 
 def test_nothing_is_left_behind(demo):
