@@ -18,7 +18,7 @@ from latere.rerun.leftovers import forget_links, forget_records
 from latere.rerun.lock import hold_study
 from latere.rerun.records import keep_records_with
 from latere.study.check import check_files
-from latere.study.study import ACCESSION
+from latere.study.sheet import ACCESSION
 from latere.urls import NAME as URL_NAME
 
 # The default profile does so before Snakemake reads them, unless a call leaves it out.

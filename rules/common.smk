@@ -6,17 +6,19 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urljoin
 
-from latere.reads.chemistry import find_whitelist, whitelist_name
-from latere.errors import StudyError
 from snakemake import __version__ as SNAKEMAKE
 
 from latere.cluster import requests
 from latere.branches import REGISTRY
-from latere.study import designs, study
+from latere.errors import StudyError
+from latere.reads import chemistry
+from latere.reads.chemistry import find_whitelist, whitelist_name
+from latere.study import designs
+from latere.study.study import load_study
 from latere.urls import URL, SecretUrl, url_name
 
 try:
-    STUDY = study.load_study(
+    STUDY = load_study(
         config,
         source=os.path.relpath((workflow.overwrite_configfiles or ["config/config.yaml"])[-1]),
         tables=Path(workflow.basedir) / "config",
@@ -39,7 +41,7 @@ TESTING = [branch.name for branch in BRANCHES if branch.tests]
 # What labels the cells: the CellTypist model that the user named, else markers.
 LABEL_SOURCES = ["celltypist", "markers"]
 LABELS = "celltypist" if config["annotation"]["celltypist_model"] else "markers"
-NAME = study.NAME.pattern
+NAME = chemistry.NAME.pattern
 # The reads of a run that FastQC looks at.
 ROLES = ["barcode", "cdna"]
 # Figures on the cells, in the order of the report.

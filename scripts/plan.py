@@ -1,4 +1,4 @@
-"""What a study will cost by stage: jobs counted by Snakemake, needs from `cluster.requests`."""
+"""What a study will cost by stage: jobs counted by Snakemake, their needs from `cluster.needs`."""
 
 import inspect
 import re

@@ -1,5 +1,7 @@
 """Errors that a person can act on."""
 
+from collections.abc import Iterable
+
 from latere.urls import hide
 
 # Characters of a part of a message: a cell of a sheet may have millions.
@@ -63,6 +65,13 @@ class StudyErrors(StudyError):
         if len(errors) > self.SHOWN:
             lines.append(f"... and {len(errors) - self.SHOWN} more problems of this kind.")
         Exception.__init__(self, "\n".join(lines))
+
+
+def raise_all(errors: Iterable[StudyError]) -> None:
+    """Raise the problems of one stage of checks together; nothing where there is none."""
+    errors = list(errors)
+    if errors:
+        raise StudyErrors(errors)
 
 
 def mend_missing(*paths: str) -> str:

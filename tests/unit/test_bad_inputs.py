@@ -27,7 +27,8 @@ import load_counts
 from latere.cluster.requests import Sizes
 from latere.errors import StudyError
 from latere.study.check import read_yaml
-from latere.study.study import load_schema, load_study
+from latere.study.config import load_schema
+from latere.study.study import load_study
 
 SECONDS, BYTES = 20, 1 << 30
 # Words of a program, not of a message for people.

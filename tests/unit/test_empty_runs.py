@@ -20,7 +20,7 @@ import score_cells
 import select_cells
 from latere.errors import StudyError
 from latere.quality import LIMITS
-from latere.study.study import CELL_COLUMNS, RUN_COLUMNS
+from latere.study.sheet import CELL_COLUMNS, RUN_COLUMNS
 
 N_GENES = 120
 # Counts of each run, and what the sheet says of its barcodes; those without cells come first, so

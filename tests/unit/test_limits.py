@@ -3,7 +3,9 @@
 import pytest
 
 from latere.errors import StudyError
-from latere.study.study import Study, check_config, check_limits, load_schema
+from latere.study.config import check_config, load_schema
+from latere.study.limits import check_limits
+from latere.study.study import Study
 
 FLOOR = {"deviations": 5, "floor": 500, "ceiling": None}
 NONE = {"max_counts": None, "max_genes": None}
@@ -12,6 +14,10 @@ CELLS = {"min_counts": FLOOR, "min_genes": 200, "max_percent_mt": None, "doublet
 
 def study(**samples):
     return Study("s", {"cells": CELLS | {"samples": samples}}, {}, {"A_1": {}, "A_2": {}})
+
+
+def faults(some):
+    return check_limits(some.config["cells"], some.samples, "c.yaml", "sheet.tsv")
 
 
 def test_limits_of_a_sample_stand_over_those_of_the_study():
@@ -50,9 +56,9 @@ def test_limits_of_a_sample_stand_over_those_of_the_study():
     ],
 )
 def test_faults_are_told_before_the_first_job(samples, words):
-    (error,) = check_limits(study(**samples), "c.yaml", "sheet.tsv")
+    (error,) = faults(study(**samples))
     assert all(word in str(error) for word in words)
-    assert check_limits(study(), "c.yaml", "sheet.tsv") == []
+    assert faults(study()) == []
 
 
 @pytest.mark.parametrize(
@@ -60,13 +66,13 @@ def test_faults_are_told_before_the_first_job(samples, words):
     [None, 9, {"ceiling": 9}, {"deviations": 3}, {"deviations": 3, "floor": 5, "ceiling": 9}],
 )
 def test_what_sets_a_limit_is_none_or_one(rule):
-    assert check_limits(study(A_1={"max_percent_mt": rule}), "c.yaml", "sheet.tsv") == []
+    assert faults(study(A_1={"max_percent_mt": rule})) == []
 
 
 def test_fault_of_the_study_is_told_once():
     some = study(A_1={"min_genes": 9})
     some.config["cells"] |= {"max_percent_hb": {"floor": 5}}
-    (error,) = check_limits(some, "c.yaml", "sheet.tsv")
+    (error,) = faults(some)
     assert "key 'cells.max_percent_hb': sets no limit" in str(error)
 
 

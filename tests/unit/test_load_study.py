@@ -6,14 +6,10 @@ import pandas as pd
 import pytest
 
 from latere.errors import StudyError
-from latere.study.study import (
-    Run,
-    check_contrasts,
-    check_rows,
-    expand_rows,
-    load_schema,
-    load_study,
-)
+from latere.study.config import load_schema
+from latere.study.contrasts import check_contrasts
+from latere.study.sheet import Run, check_rows, expand_rows
+from latere.study.study import load_study
 from latere.values import is_formula
 
 CONTRAST = {"column": "stage", "case": "late", "control": "early", "covariates": []}

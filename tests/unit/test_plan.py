@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from latere.cluster.requests import Sizes
-from latere.study.study import Run, Study
+from latere.study.sheet import Run
+from latere.study.study import Study
 from plan import cost_jobs, describe_columns, parse_jobs, show, sum_stages
 
 TEXT = """

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from latere.cluster import requests
 from latere.cluster.requests import Need, Shape, Sizes, Unknown
-from latere.study.study import Run, Study
+from latere.study.sheet import Run
+from latere.study.study import Study
 from latere.urls import url_name
 
 # As measured: MB at the peak. Two studies drawn from PBMC, two studies and two runs, each with

@@ -22,7 +22,8 @@ from latere.counts.columns import rows_of
 from latere.counts.hdf5 import open_h5
 from latere.counts.inspection import check_mtx
 from latere.errors import StudyError
-from latere.study.study import Run, Study
+from latere.study.sheet import Run
+from latere.study.study import Study
 from latere.urls import URL, url_name
 
 # Asked for over expected. Memory: what is measured differs by less from run to run. Time: other

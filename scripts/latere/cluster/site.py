@@ -24,7 +24,7 @@ from latere.cluster.requests import LEAST_MINUTES
 from latere.errors import StudyError
 from latere.files import read_text
 from latere.study.check import MOST_BYTES, parse_yaml
-from latere.study.study import check_config, load_schema
+from latere.study.config import check_config, load_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 SITE = os.environ.get("LATERE_SITE", os.path.relpath(ROOT / "profiles/slurm/site.yaml"))

@@ -1,0 +1,148 @@
+"""Where runs come from: each from one place, complete, with files that can be read."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+
+from latere.counts.inspection import inspect
+from latere.errors import StudyError, mend_missing
+from latere.files import MISSING, fault_of
+from latere.reads.chemistry import AUTO
+from latere.study.sheet import Run
+
+
+def check_sources(
+    runs: list[Run], lines: Mapping[str, int], sheet: str, chemistries: list[str]
+) -> list[StudyError]:
+    """Problems of where the runs come from: one source each, complete."""
+    errors = []
+    for run in runs:
+        where = f"{sheet}, row {lines[run.name]} (run {run.name})"
+        sources = [
+            name
+            for name, value in (("sra", run.sra), ("fastq_*", run.fastq), ("matrix", run.matrix))
+            if value
+        ]
+        if len(sources) != 1:
+            found = (
+                f"has {len(sources)} sources ({', '.join(sources)})" if sources else "has no source"
+            )
+            errors.append(
+                StudyError(where, found, "Fill one of: sra, fastq_1 with fastq_2, matrix.")
+            )
+            continue
+        if run.matrix and run.chemistry:
+            mend = "Its cells are counted already: empty it."
+            errors.append(StudyError(where, "a matrix needs no chemistry", mend))
+        about = [name for name in ("layer", "subset", "barcodes") if getattr(run, name)]
+        if about and not run.matrix:
+            mend = "Empty it: these columns tell how a matrix is to be read."
+            errors.append(StudyError(where, f"has `{about[0]}` and no matrix", mend))
+        if run.from_reads and run.chemistry not in (AUTO, *chemistries):
+            mend = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': found out from the reads."
+            errors.append(StudyError(where, f"unknown chemistry '{run.chemistry}'", mend))
+        if run.fastq and len(run.fastq) < 2:
+            errors.append(
+                StudyError(
+                    where,
+                    "has the FASTQ files of one read only",
+                    "Give the barcode read and the cDNA read, in fastq_1 and fastq_2.",
+                )
+            )
+        if len({len(lanes) for lanes in run.fastq}) > 1:
+            counts = ", ".join(str(len(lanes)) for lanes in run.fastq)
+            errors.append(
+                StudyError(
+                    where,
+                    f"its FASTQ columns list different numbers of lanes ({counts})",
+                    "List the same lanes in the same order in each.",
+                )
+            )
+        if any(not path for lanes in run.fastq for path in lanes):
+            errors.append(StudyError(where, "has an empty FASTQ name", "Remove the extra comma."))
+    return errors
+
+
+def check_files(
+    runs: list[Run], lines: Mapping[str, int], sheet: str, made: str | None
+) -> list[StudyError]:
+    """Files that are missing or used twice.
+
+    Parameters
+    ----------
+    made
+        Prefix of the paths that the workflow itself makes.
+    """
+    errors = []
+    users = defaultdict(list)
+    for run in runs:
+        where = f"{sheet}, row {lines[run.name]} (run {run.name})"
+        faults = {
+            path: fault_of(path) for path in run.files if not (made and path.startswith(made))
+        }
+        missing = [path for path, fault in faults.items() if fault and fault[0] == MISSING]
+        if missing:
+            named = ", ".join(f"'{path}'" for path in missing)
+            problem = f"{named} {'does' if len(missing) == 1 else 'do'} not exist"
+            errors.append(StudyError(where, problem, mend_missing(*missing)))
+        errors += [
+            StudyError(where, f"'{path}' {fault[0]}", fault[1])
+            for path, fault in faults.items()
+            if fault and path not in missing
+        ]
+        # Of a matrix the values count: runs may share the table of their genes.
+        for source in run.matrix[:1] or [*run.files, *filter(None, [run.accession])]:
+            users[_true_path(source) if source in run.files else source].append(run)
+    for source, sharing in users.items():
+        # Parts of one matrix may be runs, if one column of its cells tells them apart.
+        parts = {run.subset.partition("=")[::2] for run in sharing}
+        columns = {column for column, _ in parts}
+        if len(sharing) > 1 and not (
+            len(columns) == 1 and "" not in columns and len(parts) == len(sharing)
+        ):
+            names = ", ".join(run.name for run in sharing)
+            problem = f"'{source}' is used {len(sharing)} times (run {names})"
+            mend = "Use every source once, or parts of a matrix by `subset` over one column."
+            errors.append(StudyError(sheet, problem, mend))
+    return errors
+
+
+def _true_path(path: str) -> str:
+    """A path without links; as it is where no file can have its name."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return path
+
+
+def check_quotes(runs: list[Run], lines: Mapping[str, int], sheet: str) -> list[StudyError]:
+    """Files whose names Snakemake's quotes around an input of a submitted job do not hold."""
+    return [
+        StudyError(
+            f"{sheet}, row {lines[run.name]} (run {run.name})",
+            f"'{path}' has a quote or a backslash, which no job on SLURM can be given",
+            "Rename the file or the folder, or link to it by another name.",
+        )
+        for run in runs
+        for path in run.files
+        if re.search(r"""['"\\]""", path)
+    ]
+
+
+def check_matrices(
+    runs: list[Run], lines: Mapping[str, int], sheet: str, made: str | None
+) -> list[StudyError]:
+    """Faults of matrices that can be seen without reading their values."""
+    errors = []
+    for run in runs:
+        if not run.matrix or len(run.files) < len(run.matrix):
+            continue
+        if made and run.matrix[0].startswith(made):
+            continue
+        try:
+            inspect(run.matrix, run.layer, run.subset)
+        except StudyError as error:
+            where = f"{sheet}, row {lines[run.name]} (run {run.name}): {error.where}"
+            errors.append(StudyError(where, error.problem, error.mend))
+    return errors
