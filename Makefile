@@ -26,7 +26,7 @@ demo: setup ## run the embedded study, from SRA archives to results/demo/report.
 	$(RUN) snakemake --configfile config/demo/config.yaml --cores all $(SDM)
 
 site: setup ## describe the SLURM site at hand in profiles/slurm/site.yaml (FORCE=1: over your own)
-	@$(RUN) PYTHONPATH=scripts python -m latere.cluster.site $(if $(FORCE),--force)
+	@$(RUN) PYTHONPATH=scripts python -m latere.cluster.make_site $(if $(FORCE),--force)
 
 test: TESTS := 1
 test: setup ## all tests, lint among them

@@ -3,13 +3,13 @@
 import atexit
 import sys
 
-from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.14")  # path variables
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
+from latere import snakemake_internals as internals
 from latere.cluster import efficiency
 from latere.cluster.slurm import end_earlier_jobs, host_name, show_hidden_logs
 from latere.disk import report_full
@@ -21,12 +21,13 @@ from latere.study.check import check_files
 from latere.study.sheet import ACCESSION
 from latere.urls import NAME as URL_NAME
 
+CONFIGFILES = internals.given_configfiles(workflow) or ["config/config.yaml"]
 # The default profile does so before Snakemake reads them, unless a call leaves it out.
-if workflow.is_main_process:
-    check_files(workflow.overwrite_configfiles or ["config/config.yaml"])
+if internals.is_main(workflow):
+    check_files(CONFIGFILES)
 
 # `--configfile` replaces the study as cloned; loading both would merge their contrasts.
-if not workflow.overwrite_configfiles:
+if not internals.given_configfiles(workflow):
 
     configfile: "config/config.yaml"
 
@@ -56,8 +57,7 @@ wildcard_constraints:
 
 # Downloads at a time, and runs whose reads lie unpacked on the disk, unless a profile or
 # `--resources downloads=N unpacked=N` tells other numbers.
-for limit, number in {"downloads": 4, "unpacked": 6}.items():
-    workflow.global_resources.setdefault(limit, number)
+internals.set_default_limits(workflow, {"downloads": 4, "unpacked": 6})
 
 
 include: "rules/demo.smk"
@@ -83,23 +83,24 @@ include: "rules/plan.smk"
 # What a rule's code means is a parameter of it: a rule reruns when that changes. But for what studies
 # share and what is named by what it is: nothing is downloaded or indexed anew for an edit here.
 SHARED = {"prefetch", "download", "star_index"}
-in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-for step in workflow.rules:
-    if step.script and step.name not in SHARED:
-        step.set_params(**recorded_params(step, Path(workflow.basedir), in_conda))
+in_conda = internals.uses_conda(workflow)
+for step in internals.scripted_rules(workflow):
+    if step.name not in SHARED:
+        internals.add_params(step, recorded_params(step, Path(workflow.basedir), in_conda))
 
-if workflow.is_main_process:
+if internals.is_main(workflow):
     keep_records_with(Path("results"), create=False)
     forget_links(Path(RESULTS))
 
 
 onstart:
-    if any(job.rule.name != "plan" for job in workflow.dag.needrun_jobs()):
+    if internals.rules_to_run(workflow) - {"plan"}:
         # Kept by a name, as it is released when its file is closed.
-        workflow.globals["study_lock"] = hold_study(Path(RESULTS), host_name())
+        global study_lock
+        study_lock = hold_study(Path(RESULTS), host_name())
     atexit.register(report_full, [Path(RESULTS), Path(".snakemake")])
     keep_records_with(Path("results"), create=True)
-    end_earlier_jobs(submits=not all(job.is_local for job in workflow.dag.needrun_jobs()))
+    end_earlier_jobs(submits=internals.submits(workflow))
 
 
 onsuccess:

@@ -37,6 +37,8 @@ rule vote_types:
         "<benchmarks>/vote_types/{branch}.tsv"
     conda:
         "../envs/scanpy.yaml"
+    resources:
+        **ask("vote_types"),
     script:
         "../scripts/vote_types.py"
 
@@ -53,6 +55,8 @@ rule define_groups:
         "<benchmarks>/define_groups.tsv"
     conda:
         "../envs/scanpy.yaml"
+    resources:
+        **ask("define_groups"),
     params:
         name=config["groups"]["from"],
         runs=RUNS,

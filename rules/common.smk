@@ -8,7 +8,8 @@ from urllib.parse import urljoin
 
 from snakemake import __version__ as SNAKEMAKE
 
-from latere.cluster import requests
+from latere.cluster import needs, requests
+from latere.cluster.sizes import MOST_SPOTS, Sizes, Unknown
 from latere.branches import REGISTRY
 from latere.errors import StudyError
 from latere.reads import chemistry
@@ -20,7 +21,7 @@ from latere.urls import URL, SecretUrl, url_name
 try:
     STUDY = load_study(
         config,
-        source=os.path.relpath((workflow.overwrite_configfiles or ["config/config.yaml"])[-1]),
+        source=os.path.relpath(CONFIGFILES[-1]),
         tables=Path(workflow.basedir) / "config",
         # Loaded by the profile for SLURM, in a dry run too.
         submits="latere.cluster.executor" in sys.modules,
@@ -48,18 +49,23 @@ ROLES = ["barcode", "cdna"]
 CELL_FIGURES = ["knee", "ambient", "quality", "doublets", "waterfall"]
 
 
-SIZES = requests.Sizes(STUDY, RESULTS, config["resources"])
+SIZES = Sizes(STUDY, RESULTS, config["resources"])
 
 
-def ask(rule, names=("mem_mb", "runtime")):
-    """What the jobs of a rule ask for, by their work and attempt, in the form of `resources`."""
+def ask(rule, like="", names=("mem_mb", "runtime")):
+    """What the jobs of a rule ask for, by their work and attempt, in the form of `resources`.
+
+    The rule of a branch may ask like another one, so that a branch needs no entry of its own.
+    """
+    if like:
+        needs.NEEDS[rule] = needs.NEEDS[like]
 
     def look_up(wildcards, input, threads):
         try:
-            return requests.of_job(rule, wildcards, threads, SIZES)
-        except requests.Unknown as unknown:
+            return needs.of_job(rule, wildcards, threads, SIZES)
+        except Unknown as unknown:
             if not input:
-                return requests.prefetch(requests.MOST_SPOTS)
+                return needs.prefetch(MOST_SPOTS)
             # A missing input is what makes Snakemake put this off until the job is submitted.
             raise FileNotFoundError(errno.ENOENT, str(unknown), input[0]) from None
 
@@ -74,9 +80,9 @@ def ask(rule, names=("mem_mb", "runtime")):
 def training_threads(wildcards):
     """CPU threads of the training, by the study's genes; the most while their number is unknown."""
     try:
-        return requests.training_threads(SIZES.kept())
-    except requests.Unknown:
-        return requests.MOST_THREADS
+        return needs.training_threads(SIZES.kept())
+    except Unknown:
+        return needs.MOST_THREADS
 
 
 def unpacked(wildcards):

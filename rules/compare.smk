@@ -38,6 +38,8 @@ rule compare_branches:
         "<benchmarks>/compare_branches/compare_branches.tsv"
     conda:
         "../envs/scanpy.yaml"
+    resources:
+        **ask("compare_branches"),
     params:
         embedding=EMBEDDING,
         testing=TESTING,

@@ -32,6 +32,8 @@ rule build_design:
         "<benchmarks>/build_design/{design}.tsv"
     conda:
         "../envs/edger.yaml"
+    resources:
+        **ask("build_design"),
     params:
         sides=get_sides,
         covariates=get_covariates,

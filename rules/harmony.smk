@@ -15,7 +15,7 @@ rule harmony:
         "../envs/harmony.yaml"
     threads: 2
     resources:
-        **ask("cluster_cells"),
+        **ask("harmony", like="cluster_cells"),
     params:
         seed=config["seed"],
     script:

@@ -55,5 +55,7 @@ rule edger_de:
         "<benchmarks>/edger_de/{design}.tsv"
     conda:
         "../envs/edger.yaml"
+    resources:
+        **ask("edger_de"),
     script:
         "../scripts/edger_de.py"

@@ -1,4 +1,4 @@
-# What the study will cost, told before anything is submitted: `snakemake plan --cores 1`.
+# What the study will cost, told before anything is submitted: `snakemake plan`.
 
 
 localrules:
@@ -6,9 +6,7 @@ localrules:
 
 
 # The rule runs in a process of its own, which is not told of `--resources`.
-UNPACKED = os.environ.setdefault(
-    "LATERE_UNPACKED", str(workflow.global_resources["unpacked"].value)
-)
+UNPACKED = os.environ.setdefault("LATERE_UNPACKED", str(internals.get_limit(workflow, "unpacked")))
 
 
 # Without an output or a benchmark, so that it tells anew each time. It runs in the environment of

@@ -55,6 +55,8 @@ rule filter_annotation:
         "<benchmarks>/filter_annotation/filter_annotation.tsv"
     conda:
         "../envs/star.yaml"
+    resources:
+        **ask("filter_annotation"),
     params:
         filter_biotypes=config.get("reference", {}).get("filter_biotypes"),
         y_genes=config.get("reference", {}).get("y_genes"),

@@ -1,7 +1,6 @@
 """What a study will cost by stage: jobs counted by Snakemake, their needs from `cluster.needs`."""
 
 import inspect
-import re
 import subprocess
 import sys
 import tempfile
@@ -12,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from latere.cluster import requests
+from latere.cluster.needs import NEEDS, SMALL, of_job
+from latere.cluster.requests import ask
+from latere.cluster.sizes import Sizes, Unknown
 from latere.job import JobError
+from latere.snakemake_internals import files_of_rules, main_snakefile, read_dry_run
 
 WIDTH = 100
 UNKNOWN = "unknown"
-RULE = re.compile(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)*)", re.MULTILINE)
-FIELD = re.compile(r"^ {4}(\w+): (.*)$", re.MULTILINE)
 
 
 def dry_run(config: dict, snakefile: Path, options: list[str]) -> pd.DataFrame:
@@ -57,28 +57,13 @@ def dry_run(config: dict, snakefile: Path, options: list[str]) -> pd.DataFrame:
 
 
 def parse_jobs(text: str) -> pd.DataFrame:
-    """Jobs in the printout of a dry run, as `dry_run` returns them.
-
-    Raises
-    ------
-    ValueError
-        Other numbers of jobs than in Snakemake's own table: its printout has changed.
-    """
-    jobs = []
-    for rule, block in RULE.findall(text):
-        fields = dict(FIELD.findall(block))
-        pairs = fields["wildcards"].split(", ") if "wildcards" in fields else []
-        wildcards = dict(pair.split("=", 1) for pair in pairs)
-        jobs.append((rule, wildcards, int(fields.get("threads", 1))))
-    jobs = pd.DataFrame(jobs, columns=["rule", "wildcards", "threads"])
-    counted = re.search(r"^total +(\d+)$", text, re.MULTILINE)
+    """Jobs in the printout of a dry run, as `dry_run` returns them."""
+    jobs = pd.DataFrame(read_dry_run(text), columns=["rule", "wildcards", "threads"])
     # The target `all` is a job too, and the only one without a script.
-    if len(jobs) != (int(counted[1]) if counted else 0):
-        raise ValueError("the dry run tells other numbers of jobs than found in its text")
     return jobs[jobs["rule"] != "all"].reset_index(drop=True)
 
 
-def cost_jobs(jobs: pd.DataFrame, sizes: requests.Sizes) -> pd.DataFrame:
+def cost_jobs(jobs: pd.DataFrame, sizes: Sizes) -> pd.DataFrame:
     """Expected cost of each job.
 
     Parameters
@@ -98,20 +83,20 @@ def cost_jobs(jobs: pd.DataFrame, sizes: requests.Sizes) -> pd.DataFrame:
     return pd.DataFrame([_cost(*job, sizes) for job in jobs.itertuples(index=False)], jobs.index)
 
 
-def _cost(rule: str, wildcards: dict, threads: int, sizes: requests.Sizes) -> dict:
+def _cost(rule: str, wildcards: dict, threads: int, sizes: Sizes) -> dict:
     run = sizes.run_of(wildcards) or ""
     try:
-        need = requests.of_job(rule, wildcards, threads, sizes)
-    except requests.Unknown as unknown:
+        need = of_job(rule, wildcards, threads, sizes)
+    except Unknown as unknown:
         return {"run": run, "missing": str(unknown)}
-    asked = requests.ask(need, threads, attempt=1)["mem_mb"] / 1e3
+    asked = ask(need, threads, attempt=1)["mem_mb"] / 1e3
     cpu_only = need.cpu_s / 3600
     return {
         "core_hours": threads * need.gpu_s / 3600 if need.gpu_s else cpu_only,
         "cpu_only": cpu_only,
         "gpu_hours": need.gpu_s / 3600,
         # A rule without a figure of its own asks for what the site gives by default.
-        "memory": 0 if need == requests.Need() else asked,
+        "memory": 0 if rule in SMALL else asked,
         "scratch": need.scratch / 1e9,
         "waiting": need.waiting / 1e9,
         "local": need.local / 1e9,
@@ -176,7 +161,7 @@ def show(table: pd.DataFrame) -> str:
     return shown.rename(columns=units).to_string(justify="right")
 
 
-def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes, unpacked: int) -> str:
+def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int) -> str:
     """How the figures come about, what is unknown, and what holds the disk down."""
     notes = []
     missing = [reason for reason in costs["missing"].unique() if reason]
@@ -213,8 +198,8 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: requests.Sizes, unpa
         "to 3, of STAR's memory a tenth, of the disk of reads a third."
     )
     for rule in dict.fromkeys(jobs["rule"]):
-        if hasattr(requests, rule):
-            notes.append(f"{rule}: {' '.join(inspect.getdoc(getattr(requests, rule)).split())}")
+        if rule in NEEDS:
+            notes.append(f"{rule}: {' '.join(inspect.getdoc(NEEDS[rule][0]).split())}")
     notes.append("all other rules: a CPU minute a job at most; none took 10 s in the demo.")
     return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
 
@@ -234,7 +219,7 @@ def describe_columns(study) -> str:
 
 def tell(
     config: dict,
-    sizes: requests.Sizes,
+    sizes: Sizes,
     workflow,
     unpacked: int,
     in_conda: bool,
@@ -258,9 +243,9 @@ def tell(
         File for the plan.
     """
     study = sizes.study
-    snakefile = Path(workflow.main_snakefile)
+    snakefile = main_snakefile(workflow)
     # The files of rules are the stages, in the order data flows.
-    stages = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
+    stages = {rule: path.stem for rule, path in files_of_rules(workflow).items()}
     options = ["--sdm", "conda"] if in_conda else []
     jobs = dry_run(config, snakefile, [*options, "--forceall"])
     left = dry_run(config, snakefile, options)

@@ -13,7 +13,7 @@ import pytest
 from sra_server import SraServer
 
 from latere.cache import exclusive
-from latere.cluster.site import AS_CLONED, render_site
+from latere.cluster.make_site import AS_CLONED, render_site
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"

@@ -19,7 +19,14 @@ def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
 
     def make_site(*words):
         """`make site` in the clone, without the set-up."""
-        command = ["env", "PYTHONPATH=scripts", sys.executable, "-m", "latere.cluster.site", *words]
+        command = [
+            "env",
+            "PYTHONPATH=scripts",
+            sys.executable,
+            "-m",
+            "latere.cluster.make_site",
+            *words,
+        ]
         return cluster.call(*command, cwd=project.folder)
 
     file = project.folder / "profiles/slurm/site.yaml"

@@ -24,7 +24,7 @@ import threadpoolctl  # noqa: F401
 from snakemake.common.configfile import load_configfile
 
 import load_counts
-from latere.cluster.requests import Sizes
+from latere.cluster.sizes import Sizes
 from latere.errors import StudyError
 from latere.study.check import read_yaml
 from latere.study.config import load_schema

@@ -7,18 +7,10 @@ import csv
 import pytest
 
 from latere.cluster import efficiency
-from latere.cluster.efficiency import (
-    Row,
-    advise,
-    read_groups,
-    read_sacct,
-    read_submissions,
-    render,
-    tabulate,
-    tell,
-    to_mb,
-    to_seconds,
-)
+from latere.cluster.accounting import read_sacct, to_mb, to_seconds
+from latere.cluster.advice import Row, advise
+from latere.cluster.efficiency import render, tabulate, tell
+from latere.snakemake_internals import read_groups, read_submissions
 
 # Of a run with Snakemake 9.27 and its plugin 2.8 on SLURM 22.05; job 67 was made to pass its limit.
 LOG = """\

@@ -6,7 +6,7 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # What Snakemake itself runs. A job that imported it would rerun with the site or the resources.
-DRIVER = {"study", "cluster", "rerun"}
+DRIVER = {"study", "cluster", "rerun", "snakemake_internals"}
 RUN_BY_DRIVER = {"plan"}
 MODULES = {
     ".".join(path.relative_to(SCRIPTS).with_suffix("").parts): path

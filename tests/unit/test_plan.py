@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latere.cluster.requests import Sizes
+from latere.cluster.sizes import Sizes
 from latere.study.sheet import Run
 from latere.study.study import Study
 from plan import cost_jobs, describe_columns, parse_jobs, show, sum_stages

@@ -6,16 +6,9 @@ import pytest
 from snakemake_executor_plugin_slurm.partitions import parse_scontrol_partition_output
 
 from latere.cluster import site as reader
+from latere.cluster.make_site import AS_CLONED, describe_site, parse_nodes, render_site
 from latere.cluster.requests import LEAST_MINUTES
-from latere.cluster.site import (
-    AS_CLONED,
-    describe_site,
-    find_conda,
-    get_limits,
-    parse_nodes,
-    read_site,
-    render_site,
-)
+from latere.cluster.site import find_conda, get_limits, read_site
 from latere.errors import StudyError
 
 # Printed by SLURM 22.05: `scontrol show partition`, and

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 
-# A resource that follows a file which is made on the way, as those of latere.cluster.requests do.
+# A resource that follows a file which is made on the way, as those of latere.cluster.needs do.
 FOLLOWS = """
 import os
 

@@ -10,6 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
+from latere.cluster.needs import NEEDS, SMALL
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = [f"config/{folder}config.yaml" for folder in ("", "demo/", "leukemia-geo/")]
 SCHEMAS = [f"config/schemas/{name}.schema.yaml" for name in ("config", "samples", "site")]
@@ -150,3 +152,19 @@ def test_rule_runs_the_script_of_its_name(name):
 def test_script_has_a_rule():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert scripts == set(rules())
+
+
+def test_every_rule_has_a_need_or_is_told_to_be_small():
+    """A rule that is forgotten gets 2 GB and 10 minutes on SLURM, however large the study."""
+    like = re.compile(r'\*\*ask\("(\w+)", like="(\w+)"\)')
+    others = dict(like.findall("".join(rules().values())))
+    assert set(others.values()) <= NEEDS.keys()
+    forgotten = set(rules()) - NEEDS.keys() - SMALL - others.keys()
+    assert forgotten == set(), "enter it in scripts/latere/cluster/needs.py"
+    assert (NEEDS.keys() | SMALL) - set(rules()) == set(), "there is no such rule"
+    assert NEEDS.keys() & SMALL == set()
+
+
+def test_every_rule_asks_for_its_need():
+    asked = {rule: re.findall(r'\bask\("(\w+)"', text) for rule, text in rules().items()}
+    assert asked == {rule: [rule] if rule not in SMALL else [] for rule in rules()}

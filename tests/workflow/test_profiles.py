@@ -9,6 +9,7 @@ import yaml
 import yte
 
 from latere.cluster import site as reader
+from latere.cluster.make_site import AS_CLONED
 from latere.cluster.requests import LEAST_MINUTES
 
 # What overrides a user's own profile must suit every site.
@@ -56,7 +57,7 @@ def test_only_the_site_file_names_a_site(root):
     """Neither its partitions nor how a GPU is asked for stand in the rest of the profile."""
     text = (root / "profiles/slurm/config.yaml").read_text()
     words = set(re.findall(r"\w+", re.sub("#.*", "", text)))
-    assert not words & {*reader.AS_CLONED["partitions"], "gpu", "gres", "slurm_partition"}
+    assert not words & {*AS_CLONED["partitions"], "gpu", "gres", "slurm_partition"}
 
 
 def test_rules_name_nothing_of_a_site(root):

@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 
 import psutil
-from snakemake.logging import logger
+
+from latere.snakemake_internals import hidden_logs, logger
 
 # A job's name: host, process and start of the Snakemake that submitted it; then the plugin's own.
 NAME = re.compile(r"(?P<host>[A-Za-z0-9-]+)_(?P<process>\d+)_(?P<start>\d+)_[0-9a-f-]{36}")
-# SLURM's log of a job that failed, as Snakemake names it.
-FAILED_LOG = re.compile(r"(/[^,\n]*/slurm_logs/[^,\n]*\.log) \(check log")
 # SLURM first asks a job to end (KillWait, half a minute), then a node that hangs to answer.
 PATIENCE, PAUSE = 300, 2  # seconds
 
@@ -117,8 +116,8 @@ def show_hidden_logs(logs: list[str]) -> None:
         Snakemake's own of this run.
     """
     text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    for name in dict.fromkeys(FAILED_LOG.findall(text)):
-        if f"Logfile {name}:" not in text and Path(name).is_file():
+    for name in hidden_logs(text):
+        if Path(name).is_file():
             logger.error(
                 f"Logfile {name}:\n{Path(name).read_text(encoding='utf-8', errors='replace')}"
             )

@@ -1,16 +1,29 @@
 """What jobs ask for follows the size of their work."""
 
-import inspect
-import re
-
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from latere.cluster import requests
-from latere.cluster.requests import Need, Shape, Sizes, Unknown
+from latere.cluster import needs
+from latere.cluster.jobs import Job
+from latere.cluster.needs import NEEDS, of_job
+from latere.cluster.requests import Need, ask
+from latere.cluster.sizes import (
+    ARCHIVE_BYTES,
+    BYTES_PER_ENTRY,
+    ENTRIES_PER_CELL,
+    HUMAN_BASES,
+    MOST_BARCODES,
+    MOST_CELLS,
+    SPOTS_PER_CELL,
+    Shape,
+    Sizes,
+    Unknown,
+    index_bytes,
+    matrix_shape,
+)
 from latere.study.sheet import Run
 from latere.study.study import Study
 from latere.urls import url_name
@@ -29,8 +42,8 @@ MEASURED = {
     "select_cells": (BENCH, (149, 174)),
     "check_runs": (BENCH, (377, 418)),
     "log_pca": (BENCH, (653, 762)),
-    "annotate_cells": (BENCH, (709 + 240, 836 + 240)),
-    "pseudobulk": (BENCH, (488, 915)),
+    "label_cells": (BENCH, (709 + 240, 836 + 240)),
+    "sum_pseudobulks": (BENCH, (488, 915)),
 }
 
 
@@ -46,7 +59,7 @@ def matrix(path, cells, genes=100, tested=None, parts=None):
     if parts:
         table.obs["s"] = np.repeat(list(parts), list(parts.values()))
     if tested:
-        table.var["tested"] = np.arange(genes) < tested
+        table.var["testable"] = np.arange(genes) < tested
     path.parent.mkdir(parents=True, exist_ok=True)
     table.write_h5ad(path)
     return Shape(cells, tested or genes, counts.nnz)
@@ -55,37 +68,68 @@ def matrix(path, cells, genes=100, tested=None, parts=None):
 @pytest.mark.parametrize("rule", MEASURED)
 def test_memory_is_near_what_was_measured(rule):
     for shape, measured in zip(*MEASURED[rule], strict=True):
-        assert getattr(requests, rule)(shape).mem_mb == pytest.approx(measured, rel=0.25)
+        assert getattr(needs, rule)(shape).mem_mb == pytest.approx(measured, rel=0.25)
 
 
 @pytest.mark.parametrize(
     ("genes", "threads"), [(0, 1), (777, 1), (2000, 2), (3999, 3), (4000, 4), (33_538, 4)]
 )
 def test_training_gets_the_threads_that_help(genes, threads):
-    assert requests.training_threads(Shape(1e6, genes, 1e9)) == threads
+    assert needs.training_threads(Shape(1e6, genes, 1e9)) == threads
 
 
 def test_join_asks_for_its_largest_sample():
     large = Shape(400_848, 18300, 610e6)
     for shape, measured in zip((*BENCH, large), (644, 710, 1316), strict=True):
-        assert requests.merge_cells(shape, 5.5e6).mem_mb == pytest.approx(measured, rel=0.25)
+        assert needs.merge_cells(shape, 5.5e6).mem_mb == pytest.approx(measured, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("rows", "samples", "memory", "seconds"),
+    [(70_000, 11, 399, 17.6), (210_000, 11, 490, 49.5), (210_000, 40, 551, 76.9)],
+)
+def test_edger_is_near_what_was_measured(rows, samples, memory, seconds):
+    need = needs.edger_de(Shape(1, rows / needs.GROUPS, 1), samples)
+    assert need.mem_mb == pytest.approx(memory, rel=0.1)
+    assert need.cpu_s == pytest.approx(seconds, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "rows", "cells", "memory", "seconds"),
+    [
+        (2, 70_000, 40_000, 329, 3.2),
+        (5, 210_000, 40_000, 450, 9.9),
+        (10, 300_000, 400_000, 730, 27.8),
+    ],
+)
+def test_comparison_is_near_what_was_measured(contrasts, rows, cells, memory, seconds):
+    need = needs.compare_branches(Shape(cells, rows / needs.GROUPS, 1), contrasts)
+    assert need.mem_mb == pytest.approx(memory, rel=0.1)
+    assert need.cpu_s == pytest.approx(seconds, rel=0.15)
+
+
+def test_annotation_of_a_large_genome_gets_more_time():
+    for bases, seconds in [(0.3e9, 12), (0.9e9, 28)]:
+        assert needs.filter_annotation(bases).cpu_s == pytest.approx(seconds, rel=0.1)
+    assert ask(needs.filter_annotation(HUMAN_BASES), 1, 1) == {"mem_mb": 2000, "runtime": 10}
+    assert ask(needs.filter_annotation(17e9), 1, 1)["runtime"] > 20  # wheat
 
 
 def test_human_study_asks_for_what_star_is_known_to_need():
     # The manual wants 32 GB for a human index, and the index to be held whole.
-    index = requests.star_index(requests.HUMAN_BASES)
-    assert 36_000 <= requests.ask(index, 8, 1)["mem_mb"] <= 44_000
-    assert requests.index_bytes(requests.HUMAN_BASES) == pytest.approx(29.5e9, rel=0.02)
-    counting = requests.starsolo(332_110_056, requests.index_bytes(requests.HUMAN_BASES), 8)
-    assert 40_000 <= requests.ask(counting, 8, 1)["mem_mb"] <= 48_000
+    index = needs.star_index(HUMAN_BASES)
+    assert 36_000 <= ask(index, 8, 1)["mem_mb"] <= 44_000
+    assert index_bytes(HUMAN_BASES) == pytest.approx(29.5e9, rel=0.02)
+    counting = needs.starsolo(332_110_056, index_bytes(HUMAN_BASES), 8)
+    assert 40_000 <= ask(counting, 8, 1)["mem_mb"] <= 48_000
 
 
 def test_ask_has_margins_and_grows_with_the_attempt():
     need = Need(mem_mb=10_000, cpu_s=4 * 3600)
-    assert requests.ask(need, 4, 1) == {"mem_mb": 12_000, "runtime": 180}
-    assert requests.ask(need, 4, 3) == {"mem_mb": 36_000, "runtime": 540}
-    assert requests.ask(need, 1, 1)["runtime"] == 720
-    least = requests.ask(Need(mem_mb=1, cpu_s=1), 1, 1)
+    assert ask(need, 4, 1) == {"mem_mb": 12_000, "runtime": 180}
+    assert ask(need, 4, 3) == {"mem_mb": 36_000, "runtime": 540}
+    assert ask(need, 1, 1)["runtime"] == 720
+    least = ask(Need(mem_mb=1, cpu_s=1), 1, 1)
     assert (least["mem_mb"], least["runtime"]) == (2000, 10)
 
 
@@ -100,7 +144,7 @@ def test_ask_has_margins_and_grows_with_the_attempt():
     ],
 )
 def test_passes_follow_the_rule_of_scvi_tools(cells, max_epochs, expected):
-    assert requests.passes(cells, max_epochs) == expected
+    assert needs.passes(cells, max_epochs) == expected
 
 
 def test_spots_from_the_sheet_or_the_files(tmp_path):
@@ -123,7 +167,7 @@ def test_spots_from_the_sheet_or_the_files(tmp_path):
     (tmp_path / "results/s/reads/nowhere").mkdir(parents=True)
     (tmp_path / "results/s/reads/nowhere/x_1.fastq.gz").write_bytes(bytes(940))
     assert sizes.spots("nowhere") == 10
-    assert requests.of_job("prefetch", {"accession": "SRR2"}, 1, sizes).kept == 85 * 1000
+    assert of_job("prefetch", {"accession": "SRR2"}, 1, sizes).kept == 85 * 1000
 
 
 def test_index_on_disk_else_from_the_genome(tmp_path):
@@ -133,14 +177,14 @@ def test_index_on_disk_else_from_the_genome(tmp_path):
     url = "https://example.org/genome.fa.gz"
     with pytest.raises(Unknown, match="not there yet"):
         sizes(str(tmp_path / "genome.fa")).index()
-    assert sizes(url).bases() == requests.HUMAN_BASES
+    assert sizes(url).bases() == HUMAN_BASES
     downloaded = tmp_path / "resources/downloads" / url_name(url)
     downloaded.parent.mkdir(parents=True)
     downloaded.write_bytes(bytes(1000))
     assert sizes(url).bases() == 3600
     (tmp_path / "genome.fa").write_bytes(bytes(10**6))
     by_genome = sizes(str(tmp_path / "genome.fa")).index()
-    assert by_genome == requests.index_bytes(10**6)
+    assert by_genome == index_bytes(10**6)
     index = tmp_path / "results/s/reference/star_index"
     index.mkdir(parents=True)
     (index / "SA").write_bytes(bytes(5000))
@@ -157,7 +201,7 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
         Run("d", "d", sra="SRR2", spots=10**12),
     ]
     sizes = Sizes(study(*runs), tmp_path / "results/s")
-    assert sizes.called().cells == 60 + 90 + 20 + requests.MOST_CELLS
+    assert sizes.called().cells == 60 + 90 + 20 + MOST_CELLS
     part = Shape(60, 100, whole.entries / 5)
     assert sizes.source("a") == part
     counted = [matrix(tmp_path / f"results/s/counts/{run.name}.h5ad", 40) for run in runs]
@@ -166,9 +210,7 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
     kept = matrix(tmp_path / "results/s/cells/cells.h5ad", 120, tested=60)
     assert sizes.kept() == kept and sizes.called().cells == 160
     # A job that loads counts holds its part of the matrix.
-    assert requests.of_job("load_counts", {"run": "a"}, 1, sizes) == requests.load_counts(
-        part.entries
-    )
+    assert of_job("load_counts", {"run": "a"}, 1, sizes) == needs.load_counts(part.entries)
 
 
 def test_shape_of_a_10x_folder_and_of_a_broken_matrix(tmp_path):
@@ -176,39 +218,39 @@ def test_shape_of_a_10x_folder_and_of_a_broken_matrix(tmp_path):
     (tmp_path / "10x/matrix.mtx").write_text(
         "%%MatrixMarket matrix coordinate integer general\n%\n100 20 300\n1 1 1\n"
     )
-    assert requests.matrix_shape(str(tmp_path / "10x/matrix.mtx"), 0) == Shape(20, 100, 300)
+    assert matrix_shape(str(tmp_path / "10x/matrix.mtx"), 0) == Shape(20, 100, 300)
     (tmp_path / "broken.h5ad").write_bytes(bytes(2800))
-    assert requests.matrix_shape(str(tmp_path / "broken.h5ad"), 0).entries == 1000
+    assert matrix_shape(str(tmp_path / "broken.h5ad"), 0).entries == 1000
     # A column that is not there is told by the job that reads the matrix.
     matrix(tmp_path / "whole.h5ad", 30)
     size = (tmp_path / "whole.h5ad").stat().st_size
-    shape = requests.matrix_shape(str(tmp_path / "whole.h5ad"), 0, "s=a")
-    assert shape.entries == int(size / requests.BYTES_PER_ENTRY)
+    shape = matrix_shape(str(tmp_path / "whole.h5ad"), 0, "s=a")
+    assert shape.entries == int(size / BYTES_PER_ENTRY)
 
 
 def test_shape_of_a_real_matrix(real):
     path = real / "matrices/pbmc4k_soupx_2170x33694.h5ad"
-    shape = requests.matrix_shape(str(path), 0)
+    shape = matrix_shape(str(path), 0)
     assert (shape.cells, shape.genes) == (2170, 33694)
     # What a cell is taken to hold at most is twice this.
-    assert shape.entries / shape.cells == pytest.approx(requests.ENTRIES_PER_CELL / 2, rel=0.15)
+    assert shape.entries / shape.cells == pytest.approx(ENTRIES_PER_CELL / 2, rel=0.15)
 
 
 def test_archives_of_gse132509_have_the_bytes_a_spot_that_are_assumed(real):
     table = pd.read_csv(real / "caron2020/caron2020_samples.tsv", sep="\t")
     per_spot = table["sra_bytes"].sum() / table["spots"].sum()
-    assert per_spot == pytest.approx(requests.ARCHIVE_BYTES, rel=0.02)
+    assert per_spot == pytest.approx(ARCHIVE_BYTES, rel=0.02)
     spots_per_cell = table["spots"].sum() / table["cells_cr3.1_run"].sum()
-    assert spots_per_cell / requests.SPOTS_PER_CELL < 1.5
+    assert spots_per_cell / SPOTS_PER_CELL < 1.5
 
 
 def test_droplets_are_not_taken_for_cells(tmp_path):
     """Nor are the cells of many runs in one file for droplets."""
-    path, many = tmp_path / "raw.h5ad", requests.MOST_BARCODES + 1
+    path, many = tmp_path / "raw.h5ad", MOST_BARCODES + 1
     whole = matrix(path, many, genes=3, parts={"b": many})
     raw, part = Run("a", "s", matrix=(str(path),)), Run("b", "s", matrix=(str(path),), subset="s=b")
     sizes = Sizes(study(raw), tmp_path / "results/s")
-    expected = Shape(requests.MOST_CELLS, 3, whole.entries)
+    expected = Shape(MOST_CELLS, 3, whole.entries)
     assert sizes.called() == sizes.counted("a") == expected
     sizes = Sizes(study(part), tmp_path / "results/s")
     assert sizes.called() == whole
@@ -218,12 +260,11 @@ def test_droplets_are_not_taken_for_cells(tmp_path):
     assert both.largest_sample() == whole.entries + both.counted("b").entries
 
 
-def test_every_rule_that_asks_has_a_figure(root):
-    rules = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
-    asking = set(re.findall(r'\bask\("(\w+)"', rules))
-    assert asking and asking <= set(re.findall(r'case "(\w+)"', inspect.getsource(requests.of_job)))
+def test_words_of_a_need_are_properties_of_a_job():
+    unknown = {word for _, words in NEEDS.values() for word in words} - set(dir(Job)) - {"threads"}
+    assert not unknown
 
 
-def test_rule_without_a_figure_of_its_own_takes_the_least():
+def test_small_rule_takes_the_least():
     sizes = Sizes(study(Run("a", "a")), "results/s")
-    assert requests.of_job("call_de", {"contrast": "x"}, 1, sizes) == Need()
+    assert of_job("tool_versions", {"env": "x"}, 1, sizes) == Need()
