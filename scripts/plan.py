@@ -168,6 +168,12 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int
     if missing:
         more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
         notes.append(f"{UNKNOWN}: {'; '.join(missing[:3])}{more}.")
+    known = costs[costs["missing"] == ""]
+    least = "at least " if missing else ""
+    notes.append(
+        f"total: {least}{known['core_hours'].sum():,.1f} CPU hours and "
+        f"{known['gpu_hours'].sum():,.1f} GPU hours."
+    )
     notes.append(
         "memory: what the largest job of a stage asks for at first, a fifth more than expected; "
         "`-` is what the site gives by default."
@@ -192,7 +198,8 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int
         notes.append(f"GPU-hours: without a GPU, {hours:.1f} core-hours in their place.")
     if costs["missing"].eq("").any() and not missing:
         shape = sizes.kept()
-        notes.append(f"cells: {shape.cells:,.0f}, genes tested: {shape.genes:,.0f}.")
+        told = f" (as published of {len(sizes.published)} runs)" if sizes.published else ""
+        notes.append(f"cells: {shape.cells:,.0f}{told}, genes tested: {shape.genes:,.0f}.")
     notes.append(
         "error to expect: of core-hours, GPU-hours and memory of what works on cells a factor of 2 "
         "to 3, of STAR's memory a tenth, of the disk of reads a third."

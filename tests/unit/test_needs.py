@@ -213,6 +213,29 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
     assert of_job("load_counts", {"run": "a"}, 1, sizes) == needs.load_counts(part.entries)
 
 
+def test_cells_of_a_run_are_those_published_where_they_are(tmp_path):
+    table = tmp_path / "published.tsv"
+    rows = [
+        "level name cells source reference",
+        "run a 300 x p",
+        "run a 700 y p",
+        "sample s 999 x p",
+    ]
+    rows += ["sample t 500 x p", "run c 0 x p"]
+    table.write_text("\n".join("\t".join(row.split()) for row in rows) + "\n")
+    runs = [
+        Run("a", "s", sra="SRR1"),
+        Run("b1", "t", sra="SRR2", spots=10**9),
+        Run("b2", "t", matrix=("https://example.org/m.h5",)),
+        Run("c", "u", sra="SRR3", spots=50_000 * 20),
+    ]
+    told = study(*runs)
+    told.config["published_cells"] = str(table)
+    sizes = Sizes(told, tmp_path / "results/s")
+    # The most of the run itself, else its part of the sample, else by its spots.
+    assert [sizes.source(run.name).cells for run in runs] == [700, 250, 250, 20]
+
+
 def test_shape_of_a_10x_folder_and_of_a_broken_matrix(tmp_path):
     (tmp_path / "10x").mkdir()
     (tmp_path / "10x/matrix.mtx").write_text(

@@ -8,7 +8,7 @@ import yaml
 
 def plan(snakemake, folder, *words):
     """The plan's table, as text by stage and column, and the notes below it."""
-    done = snakemake(folder, "--cores", "1", *words, "--", "plan")
+    done = snakemake(folder, *words, "--", "plan")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     start = next(at for at, line in enumerate(lines) if line.split()[:3] == ["jobs", "to", "do"])
@@ -34,6 +34,10 @@ def test_gse132509(tmp_path, copy_project, snakemake):
     peak = float(table.loc["in all", "peak"])
     assert peak < 600 and "of 6 runs unpacked" in " ".join(notes.split())
     assert float(table.loc["deep", "gpu"]) > 0 and table.loc["reads", "gpu"] == "-"
+    total = re.search(r"^total: ([0-9.]+) CPU hours and ([0-9.]+) GPU hours\.$", notes, re.M)
+    assert [*total.groups()] == table.loc["in all", ["core", "gpu"]].tolist()
+    # The sum of Cell Ranger 3.1 by run, which is more than that of Cell Ranger 2.1 by sample.
+    assert "cells: 51,074 (as published of 12 runs)" in notes
     assert max(map(len, [*table.to_string().splitlines(), *notes.splitlines()])) <= 100
     # It tells again, and of the configuration and the bound that it is given.
     config = yaml.safe_load((project / "config/config.yaml").read_text())
@@ -63,6 +67,14 @@ def test_embedded_study_before_it_is_simulated(tmp_path, copy_project, snakemake
     table, notes = plan(snakemake, project, "--configfile", "config/demo/config.yaml")
     assert table.loc["quantify", "core"] == table.loc["in all", "peak"] == "unknown"
     assert "genome.fa is not there yet" in notes and "spots of run" in notes
+    assert "total: at least " in notes
+
+
+def test_other_targets_still_need_a_number_of_cores(tmp_path, copy_project, snakemake):
+    project = copy_project(tmp_path)
+    for words in [["plan", "all"], []]:
+        done = snakemake(project, *words)
+        assert done.returncode != 0 and "cores have to be specified" in done.stderr, words
 
 
 def test_executed_study_has_nothing_to_do(root, snakemake, demo):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import Counter
 
 import pytest
@@ -44,8 +45,24 @@ def rule_names(root):
     return {name for text in texts for name in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
 
 
-def test_default_profile_is_neutral(root):
-    assert set(yaml.safe_load((root / "profiles/default/config.yaml").read_text())) <= NEUTRAL
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["-n"], set()),
+        (["all"], set()),
+        (["plan", "all"], set()),
+        (["plan", "--cores", "3"], set()),
+        (["plan"], {"cores"}),
+    ],
+    ids=str,
+)
+def test_default_profile_is_neutral(root, monkeypatch, words, more):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.argv", ["snakemake", *words])
+    monkeypatch.setattr("sys.path", sys.path[:])
+    text = (root / "profiles/default/config.yaml").open()
+    made = yte.process_yaml(text, require_use_yte=True)
+    assert NEUTRAL >= set(made) - more and more <= set(made)
 
 
 def test_slurm_profile_is_found_by_its_name(root):

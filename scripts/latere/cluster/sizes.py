@@ -6,13 +6,14 @@ published, with its source.
 
 import math
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
 from latere.counts.matrices import check_mtx, open_h5, rows_of
 from latere.errors import StudyError
+from latere.published import read_published
 from latere.study.sheet import Run
 from latere.study.study import Study
 from latere.urls import URL, url_name
@@ -139,13 +140,32 @@ class Sizes:
         )
         return sum(entry.stat().st_size for entry in files) or index_bytes(self.bases())
 
+    @cached_property
+    def published(self) -> dict[str, float]:
+        """Cells of runs that others published: the most of any source, a sample's shared evenly."""
+        path = self.study.config.get("published_cells")
+        most = defaultdict(int)
+        for each in read_published(path) if path else []:
+            most[each.level, each.name] = max(most[each.level, each.name], each.cells)
+        runs = Counter(run.sample for run in self.study.runs.values())
+        cells = {
+            name: most.get(("run", name)) or most.get(("sample", run.sample), 0) / runs[run.sample]
+            for name, run in self.study.runs.items()
+        }
+        return {name: number for name, number in cells.items() if number}
+
     def source(self, name: str) -> Shape:
-        """Cells of a run in its matrix, or in its part of one, else what its reads will give."""
+        """Cells of a run in its matrix, or in its part of one, else what its reads will give: as
+        published, else a guess by its spots.
+        """
         run = self.study.runs[name]
         if run.matrix and (matrix := self.local(run.matrix[0])).is_file():
             return self._shape(run, matrix, run.subset)
-        # What a matrix holds that is still to be fetched nobody knows.
-        cells = MOST_CELLS if run.matrix else min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
+        if name in self.published:
+            cells = self.published[name]
+        else:
+            # What a matrix holds that is still to be fetched nobody knows.
+            cells = MOST_CELLS if run.matrix else min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
         return Shape(cells, TESTED_GENES, ENTRIES_PER_CELL * cells)
 
     def _shape(self, run: Run, path: Path, subset: str = "") -> Shape:
