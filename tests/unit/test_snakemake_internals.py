@@ -12,6 +12,7 @@ import pytest
 from snakemake.cli import get_argument_parser
 
 from latere import snakemake_internals as internals
+from latere.rerun.records import KINDS
 
 HEAD = """\
 import json, sys
@@ -135,6 +136,23 @@ for rule in internals.scripted_rules(workflow):
     assert told[0] == {"name": "make", "script": "make.py", "conda": None, "params": {}}
     assert "Nothing to be done" in call(text("one"))[0]
     assert "Params have changed" in call(text("two"))[0]
+
+
+MOVES = """
+made = snakemake.output
+other = type(made)(toclone=made, custom_map=lambda path: f"{path}.new")
+assert (list(other), other.name) == (["out/a.txt.new"], "out/a.txt.new"), list(other)
+open(made.name, "w").close()
+"""
+
+
+def test_a_job_can_put_its_outputs_elsewhere(call, script, tmp_path):
+    """As latere.job does, which is no code of the driver."""
+    script.write_text(MOVES)
+    call(MAKES.replace("output:", "output: name="), "out/a.txt")
+    # Where latere.rerun.records looks for what Snakemake knows of files.
+    assert {folder.name for folder in (tmp_path / ".snakemake").iterdir()} >= set(KINDS)
+    assert any((tmp_path / ".snakemake" / KINDS[0]).iterdir())
 
 
 def test_rules_know_their_files(call, tmp_path):
