@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urljoin
 
+import yaml
 from snakemake import __version__ as SNAKEMAKE
 
 from latere.cluster import needs, requests
@@ -52,7 +53,7 @@ CELL_FIGURES = ["knee", "ambient", "quality", "doublets", "waterfall"]
 SIZES = Sizes(STUDY, RESULTS, config["resources"])
 
 
-def ask(rule, like="", names=("mem_mb", "runtime")):
+def ask(rule, names=("mem_mb", "runtime"), like=""):
     """What the jobs of a rule ask for, by their work and attempt, in the form of `resources`.
 
     The rule of a branch may ask like another one, so that a branch needs no entry of its own.
@@ -156,6 +157,13 @@ def get_versions(wildcards):
     ]
     envs = dict.fromkeys(ENVS + of_branches)
     return expand("<results>/versions/{env}_mqc_versions.yml", env=envs)
+
+
+def get_packages(wildcards):
+    """Names of the conda packages of an environment."""
+    text = Path(workflow.basedir, "envs", f"{wildcards.env}.yaml").read_text(encoding="utf-8")
+    lines = yaml.safe_load(text)["dependencies"]
+    return [line.split()[0] for line in lines if isinstance(line, str)]
 
 
 def local_copy(path):

@@ -94,5 +94,7 @@ rule tool_versions:
         "<benchmarks>/tool_versions/{env}.tsv"
     conda:
         "../envs/{env}.yaml"
+    params:
+        packages=get_packages,
     script:
         "../scripts/tool_versions.py"

@@ -27,6 +27,8 @@ TOOLS = {
     "edger": {"edgeR": EDGER, "R": ["R", "--version"], "rpy2": "rpy2"},
     "report": {"Jinja2": "jinja2", "plotly": "plotly"},
 }
+# What the environment of a branch has beside what it is there for.
+PLUMBING = {"python", "pip", "pandas", "anndata", "pyarrow", "pyyaml"}
 NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*|\d{3,}")
 
 
@@ -51,7 +53,8 @@ def main(snakemake):
     log = start(snakemake)
     env = snakemake.wildcards.env
     lines = [f"{env}:"]
-    for name, tool in TOOLS[env].items():
+    packages = {name: name for name in snakemake.params.packages if name not in PLUMBING}
+    for name, tool in TOOLS.get(env, packages).items():
         lines.append(f'  {name}: "{tool_version(tool)}"')
     log.info("%s", "\n".join(lines))
     Path(snakemake.output[0]).write_text("\n".join(lines) + "\n", encoding="utf-8")

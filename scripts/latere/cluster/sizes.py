@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from latere.counts.matrices import check_mtx, open_h5, rows_of
+from latere.counts.columns import rows_of
+from latere.counts.hdf5 import open_h5
+from latere.counts.inspection import check_mtx
 from latere.errors import StudyError
 from latere.published import read_published
 from latere.study.sheet import Run
