@@ -59,6 +59,6 @@ rule define_groups:
         **ask("define_groups"),
     params:
         name=config["groups"]["from"],
-        runs=RUNS,
+        subsets=[(run.name, run.subset) for run in STUDY.runs.values()],
     script:
         "../scripts/define_groups.py"

@@ -15,7 +15,8 @@ from latere.branches import REGISTRY
 from latere.errors import StudyError
 from latere.reads import chemistry
 from latere.reads.chemistry import find_whitelist, whitelist_name
-from latere.study import designs
+from latere.study import designs, groups
+from latere.study.groups import LABEL_SOURCES
 from latere.study.study import load_study
 from latere.urls import URL, SecretUrl, url_name
 
@@ -41,7 +42,6 @@ BRANCHES = [REGISTRY[name] for name in config["branches"]]
 EMBEDDING = [branch.name for branch in BRANCHES if branch.embeds]
 TESTING = [branch.name for branch in BRANCHES if branch.tests]
 # What labels the cells: the CellTypist model that the user named, else markers.
-LABEL_SOURCES = ["celltypist", "markers"]
 LABELS = "celltypist" if config["annotation"]["celltypist_model"] else "markers"
 NAME = chemistry.NAME.pattern
 # The reads of a run that FastQC looks at.
@@ -297,15 +297,14 @@ def source_files(source):
 
 
 def groups_input(wildcards):
-    """Where the groups come from: labels, or nothing beside the cells for a column of theirs."""
-    name = config["groups"]["from"]
-    if name in REGISTRY:
-        return {"labels": f"<results>/{name}/cell_types.parquet"}
-    if name in LABEL_SOURCES:
-        return {"labels": f"<results>/annotation/{name}.parquet"}
-    if name in STUDY.columns:
-        return {}
-    return {"counts": expand("<results>/counts/{run}.h5ad", run=RUNS)}
+    """Where the groups come from, beside the cells, which have the columns of the sheet."""
+    name, runs = config["groups"]["from"], list(STUDY.runs.values())
+    place = groups.places_of(name, config, STUDY.samples, runs)[0]
+    return {
+        "branch": {"labels": f"<results>/{name}/cell_types.parquet"},
+        "source": {"labels": f"<results>/annotation/{name}.parquet"},
+        "obs": {"matrices": [local_copy(run.matrix[0]) for run in runs if run.matrix]},
+    }.get(place, {})
 
 
 def report_input(wildcards):

@@ -8,6 +8,7 @@ import pandas as pd
 from anndata.io import read_elem
 
 from latere.contract import write_table
+from latere.counts.columns import values_by_barcode
 from latere.errors import StudyError
 from latere.job import run_script, start
 from latere.tables import ALL, UNKNOWN, read_by_cell
@@ -54,6 +55,23 @@ def read_labels(path: str, cells: pd.Index) -> tuple[pd.Series, str]:
     return table[column], table["source"].iloc[0]
 
 
+def read_obs(matrices: dict[tuple[str, str], str], column: str) -> tuple[pd.Series, str]:
+    """A column of the .h5ad files of the user, by cell, and where it comes from.
+
+    Parameters
+    ----------
+    matrices
+        File by run and subset (``obs_column=value`` of its cells, or empty).
+    column
+        Its name.
+    """
+    tables = []
+    for (run, subset), path in matrices.items():
+        values = values_by_barcode(path, column, subset)
+        tables.append(values.set_axis(f"{run}_" + values.index))
+    return pd.concat(tables), f"column {column} of obs"
+
+
 def main(snakemake):
     log = start(snakemake)
     name = snakemake.params.name
@@ -62,8 +80,11 @@ def main(snakemake):
     if path := snakemake.input.get("labels"):
         values, source = read_labels(path, obs.index)
         source = f"{name}: {source}"
+    elif matrices := snakemake.input.get("matrices"):
+        values, source = read_obs(dict(zip(snakemake.params.subsets, matrices, strict=True)), name)
+        values = values.reindex(obs.index)
     else:
-        values, source = obs[name], f"column {name}"
+        values, source = obs[name], f"column {name} of the sheet"
     groups = to_groups(values, name)
     log.info("%s", groups.value_counts().to_string())
     table = pd.DataFrame({"cell": obs.index, "group": groups.to_numpy(), "source": source})

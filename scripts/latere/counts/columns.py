@@ -79,6 +79,39 @@ def read_labels(path: str, column: str):
     return _read_labels(path, column, os.stat(path).st_mtime)
 
 
+def columns_of(path: str) -> list[str]:
+    """Names of the columns of `obs` of an .h5ad."""
+    with open_h5(path) as file:
+        return [str(name) for name in file["obs"].attrs["column-order"]]
+
+
+def values_by_barcode(path: str, column: str, subset: str):
+    """A column of `obs` of an .h5ad, as text by barcode; missing where nothing is known.
+
+    Parameters
+    ----------
+    path
+        The .h5ad.
+    column
+        Its name.
+    subset
+        ``obs_column=value`` of the run's cells, or empty for all.
+
+    Raises
+    ------
+    StudyError
+        No such column.
+    """
+    import anndata
+    import pandas as pd
+
+    codes, labels = read_labels(path, column)
+    with open_h5(path) as file:
+        barcodes = anndata.io.read_elem(file["obs"][file["obs"].attrs["_index"]]).astype(str)
+    values = pd.Series([labels[code] if code >= 0 else None for code in codes], barcodes)
+    return values[rows_of(path, subset)] if subset else values
+
+
 def rows_of(path: str, subset: str):
     """Which cells of an .h5ad have a value in a column.
 

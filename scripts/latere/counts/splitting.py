@@ -4,9 +4,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 
-from latere.counts.columns import as_text, read_column, read_labels
+from latere.counts.columns import as_text, columns_of, read_column, read_labels
 from latere.counts.files import find_files
-from latere.counts.hdf5 import form_of, open_h5
+from latere.counts.hdf5 import form_of
 from latere.errors import StudyError
 from latere.files import require_file
 from latere.urls import URL
@@ -155,10 +155,8 @@ def find_shared(
 
     samples, labels = read_labels(path, sample)
     first = np.unique(samples, return_index=True)[1]
-    with open_h5(path) as file:
-        columns = [str(name) for name in file["obs"].attrs["column-order"]]
     shared, left_out, taken = {label: {} for label in labels}, {}, set(taken)
-    for column in columns:
+    for column in columns_of(path):
         if column in passed:
             continue
         name = as_name(column)

@@ -8,6 +8,7 @@ from latere.errors import raise_all
 from latere.reads.chemistry import AUTO, Chemistry, read_chemistries
 from latere.study.config import check_config, load_schema
 from latere.study.contrasts import check_contrasts, sides
+from latere.study.groups import check_branches, check_groups
 from latere.study.limits import check_limits, limits_of
 from latere.study.named_files import check_paths, fetched
 from latere.study.references import read_releases, resolve
@@ -115,6 +116,7 @@ def load_study(config: Mapping, source: str, tables: Path, submits: bool = False
     samples = collect_samples(rows, sheet)
     raise_all(check_contrasts(config["contrasts"], samples, source, sheet, left_out))
     raise_all(check_limits(config["cells"], samples, source, sheet))
+    raise_all(check_branches(config, source) or check_groups(config, samples, runs, source))
     raise_all(check_paths(config, runs, samples, source, made))
     by_name = {run.name: run for run in runs}
     return Study(config["study"], config, by_name, samples, chemistries, left_out, urls)

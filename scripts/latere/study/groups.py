@@ -1,0 +1,85 @@
+"""Branches of a study, and where the groups of its tests come from."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from latere.branches import REGISTRY
+from latere.counts.columns import columns_of
+from latere.counts.hdf5 import form_of
+from latere.errors import StudyError
+from latere.study.sheet import Run
+from latere.urls import URL
+
+# What labels cells one by one.
+LABEL_SOURCES = ("celltypist", "markers")
+
+
+def check_branches(config: Mapping, source: str) -> list[StudyError]:
+    """Problems of the branches that the configuration names."""
+    errors = []
+    for number, name in enumerate(config["branches"], 1):
+        if name not in REGISTRY:
+            close = difflib.get_close_matches(name, REGISTRY, n=1)
+            fix = f"Did you mean '{close[0]}'? " if close else ""
+            where = f"{source}: key 'branches', entry {number}"
+            known = f"{fix}Known: {', '.join(REGISTRY)}."
+            errors.append(StudyError(where, f"unknown branch '{name}'", known))
+    return errors
+
+
+def places_of(name: str, config: Mapping, samples: Mapping, runs: Sequence[Run]) -> list[str]:
+    """Where groups of this name may come from.
+
+    Parameters
+    ----------
+    name
+        The key `groups.from`.
+    config
+        The configuration.
+    samples
+        Columns of the sheet by sample.
+    runs
+        The runs of the sheet.
+
+    Returns
+    -------
+    list of str
+        Of `branch`, `source` (of labels), `sheet` and `obs` those that know the name.
+    """
+    found = ["branch"] if name in REGISTRY and REGISTRY[name].embeds else []
+    has_model = config["annotation"]["celltypist_model"]
+    found += ["source"] if name in LABEL_SOURCES and (has_model or name == "markers") else []
+    found += ["sheet"] if any(name in columns for columns in samples.values()) else []
+    return found + (["obs"] if _all_have_column(name, runs) else [])
+
+
+def _all_have_column(name: str, runs: Sequence[Run]) -> bool:
+    """Whether the matrix of each run is an .h5ad with a column of this name."""
+    if not all(len(run.matrix) == 1 and run.matrix[0].endswith(".h5ad") for run in runs):
+        return False
+    # What is to be downloaded is looked at by the job that reads it.
+    files = [run.matrix[0] for run in runs if not URL.match(run.matrix[0])]
+    return all(form_of(file) == "h5ad" and name in columns_of(file) for file in files)
+
+
+def check_groups(
+    config: Mapping, samples: Mapping, runs: Sequence[Run], source: str
+) -> list[StudyError]:
+    """Problems of the key `groups.from`."""
+    name, where = config["groups"]["from"], f"{source}: key 'groups.from'"
+    places = places_of(name, config, samples, runs)
+    if len(places) > 1 and set(places) != {"sheet", "obs"}:
+        problem = f"'{name}' could be several things: {', '.join(places)}"
+        return [StudyError(where, problem, "Rename the column of the sheet or of `obs`.")]
+    if places:
+        return []
+    if name == "celltypist":
+        fix = "Name a model by `annotation.celltypist_model`."
+        return [StudyError(where, "no CellTypist model is named", fix)]
+    columns = ", ".join(next(iter(samples.values()), {})) or "none"
+    fix = (
+        f"Give a branch ({', '.join(name for name, b in REGISTRY.items() if b.embeds)}), a source "
+        f"of labels ({', '.join(LABEL_SOURCES)}), a column of the sheet ({columns}), or a column "
+        "that `obs` has in the .h5ad of every run."
+    )
+    return [StudyError(where, f"'{name}' is not known", fix)]
