@@ -1,1 +1,3 @@
-"""What more than one script of latere needs."""
+"""What more than one script of latere needs, and the version of latere."""
+
+__version__ = "0.1.0"
