@@ -14,7 +14,7 @@ endif
 # set-up adds where only mamba or micromamba is there.
 RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH" LATERE_SDM="$(SDM)"
 
-.PHONY: help setup demo site test bench lint format docs lock clean
+.PHONY: help setup demo site test bench lint format docs graph lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -40,7 +40,7 @@ bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to
 	@$(RUN) PYTHONPATH=scripts python tests/bench/ambient.py
 	@$(RUN) PYTHONPATH=scripts python tests/bench/doublets.py
 
-lint: setup ## format, Snakemake lint, schemas, links
+lint: setup ## format, spelling, Snakemake lint, schemas, links
 	$(RUN) pytest tests/workflow/test_lint.py
 
 format: setup ## bring Python and Snakemake files into form
@@ -48,8 +48,14 @@ format: setup ## bring Python and Snakemake files into form
 	$(RUN) ruff check --fix
 	$(RUN) snakefmt Snakefile rules
 
-docs: setup ## write docs/outputs.md from config/schemas/tables.yaml
-	@$(RUN) PYTHONPATH=scripts python -m latere.outputs_page
+docs: setup ## write docs/outputs.md and the tables of config/README.md from the schemas
+	@$(RUN) PYTHONPATH=scripts python docs/make_outputs.py
+	@$(RUN) python docs/make_config.py
+
+graph: setup ## draw the rules in docs/images/rules.svg (needs Graphviz)
+	@command -v dot >/dev/null || { echo 'make graph needs Graphviz: apt-get install graphviz' >&2; exit 1; }
+	$(RUN) snakemake --rulegraph --configfile config/demo/config.yaml | \
+		awk -f docs/images/rules.awk rules/*.smk - | tred | dot -Tsvg -o docs/images/rules.svg
 
 lock: ## resolve envs/requirements.in anew into envs/requirements.txt (Python 3.11, some minutes)
 	@envs/setup.sh lock

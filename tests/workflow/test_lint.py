@@ -1,4 +1,4 @@
-"""`make lint`: form, Snakemake's own lint, schemas, links, paths of one machine."""
+"""`make lint`: form, spelling, Snakemake's lint, schemas, links, version, paths of one machine."""
 
 import csv
 import re
@@ -9,14 +9,17 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from config_readme import PAGE, keys, write_tables
+
+from latere import __version__
 
 from latere.cluster.needs import NEEDS, SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = [f"config/{folder}config.yaml" for folder in ("", "demo/", "leukemia-geo/")]
 SCHEMAS = [f"config/schemas/{name}.schema.yaml" for name in ("config", "samples", "site")]
-PAGES = [path for name in ("README.md", "CHANGELOG.md", "docs/*.md") for path in ROOT.glob(name)]
-FOLDERS = (".ci", "config", "docs", "envs", "profiles", "rules", "scripts", "tests")
+PAGES = [path for name in ("*.md", "config/*.md", "docs/*.md") for path in ROOT.glob(name)]
+FOLDERS = (".ci", ".github", "config", "docs", "envs", "profiles", "rules", "scripts", "tests")
 
 
 def project_files():
@@ -45,6 +48,12 @@ def call(*words):
 )
 def test_form(words):
     code, output = call(*words)
+    assert code == 0, output
+
+
+def test_spelling():
+    """Of the project's own files; pyproject.toml lists the words that are meant."""
+    code, output = call("codespell_lib", *(path.relative_to(ROOT) for path in project_files()))
     assert code == 0, output
 
 
@@ -120,6 +129,32 @@ def test_named_files_and_targets_exist(page):
     assert sorted(path for path in paths if not (ROOT / path).exists()) == []
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", page.read_text())) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_configuration_in_a_page_follows_the_schema(page):
+    """Blocks of YAML, keys with braces (`cells: {genes: union}`) and dotted keys (`de.fdr`)."""
+    text, schema = page.read_text(), read("config/schemas/config.schema.yaml")
+    given = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    given += re.findall(r"`(\w+: \{[^`]*\})`", text)
+    validator = jsonschema.Draft202012Validator(schema)
+    for part in given:
+        config = {"study": "s", "samples": "s.tsv"} | yaml.safe_load(part)
+        assert [error.message for error in validator.iter_errors(config)] == [], part
+    dotted = set(re.findall(r"`([a-z_]+\.(?!h5ad|parquet)[a-z_.]+)`", text))
+    named = {key for key in dotted if key.split(".")[0] in schema["properties"]}
+    assert named <= {name for name, _, _ in keys(schema)}
+
+
+def test_tables_of_the_configuration_are_current():
+    page = PAGE.read_text()
+    assert write_tables(page) == page, "run `make docs`"
+
+
+def test_version_is_one():
+    """Of the code, the citation and the newest entry of the changelog."""
+    newest = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert newest == read("CITATION.cff")["version"] == __version__
 
 
 def test_no_path_of_one_machine():
