@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# Conda where it is found, else the distribution's packages. `make demo CONDA=` leaves conda aside.
+# Conda where it is found, else the distribution's packages. `make demo CONDA=` ignores conda.
 CONDA := $(firstword $(foreach name,conda mamba micromamba,$(shell command -v $(name))))
 SDM := $(if $(CONDA),--sdm conda)
 ifdef CONDA
@@ -19,17 +19,17 @@ RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH" LATERE_SDM="$(SDM)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: ## install what latere runs on: tools, .venv (seconds when all is there)
+setup: ## install the tools and .venv (seconds if they are there)
 	@CONDA="$(CONDA)" TESTS="$(TESTS)" envs/setup.sh
 
 demo: setup ## run the embedded study, from SRA archives to results/demo/report.html
 	$(RUN) snakemake --configfile config/demo/config.yaml --cores all $(SDM)
 
-site: setup ## describe the SLURM site at hand in profiles/slurm/site.yaml (FORCE=1: over your own)
-	@$(RUN) PYTHONPATH=scripts python -m latere.cluster.make_site $(if $(FORCE),--force)
+site: setup ## describe this SLURM site in profiles/slurm/site.yaml (FORCE=1 overwrites yours)
+	@$(RUN) PYTHONPATH=scripts python -m latere.cluster.site $(if $(FORCE),--force)
 
 test: TESTS := 1
-test: setup ## all tests, lint among them
+test: setup ## run all tests, with lint
 	$(RUN) pytest --durations=25 --numprocesses=2 --no-loadscope-reorder
 
 bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, ambient RNA, doublets
@@ -40,10 +40,10 @@ bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to
 	@$(RUN) PYTHONPATH=scripts python tests/bench/ambient.py
 	@$(RUN) PYTHONPATH=scripts python tests/bench/doublets.py
 
-lint: setup ## format, spelling, Snakemake lint, schemas, links
+lint: setup ## check format, spelling, schemas and links
 	$(RUN) pytest tests/workflow/test_lint.py
 
-format: setup ## bring Python and Snakemake files into form
+format: setup ## format Python and Snakemake files
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 	$(RUN) snakefmt Snakefile rules
@@ -57,7 +57,7 @@ graph: setup ## draw the rules in docs/images/rules.svg (needs Graphviz)
 	$(RUN) snakemake --rulegraph --configfile config/demo/config.yaml | \
 		awk -f docs/images/rules.awk rules/*.smk - | tred | dot -Tsvg -o docs/images/rules.svg
 
-lock: ## resolve envs/requirements.in anew into envs/requirements.txt (Python 3.11, some minutes)
+lock: ## resolve envs/requirements.in into envs/requirements.txt (Python 3.11, some minutes)
 	@envs/setup.sh lock
 
 clean: ## remove .venv, results/demo and caches; results of other studies and resources/ stay

@@ -2,7 +2,7 @@
 # Set-up; `make setup` calls it. It looks before it installs, so a second call takes seconds.
 #   envs/setup.sh         the tools and .venv
 #   envs/setup.sh check   print the requirements that .venv lacks or that have lost a file
-#   envs/setup.sh lock    write envs/requirements.txt anew from envs/requirements.in
+#   envs/setup.sh lock    rewrite envs/requirements.txt from envs/requirements.in
 # CONDA names a conda, mamba or micromamba; empty: the distribution's packages (envs/apt.txt).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -94,8 +94,8 @@ if not conda and not os.path.exists(os.path.join(sysconfig.get_path("include"), 
 install_packages() {
     local packages=$*
     if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-        die "these are not there: $packages
-They are Debian and Ubuntu packages, which only root can install. One of these opens the way:
+        die "these tools are missing: $packages
+They are Debian and Ubuntu packages, which only root can install. Do one of these:
   1. apt-get install --no-install-recommends $packages   (as root, on Debian or Ubuntu)
   2. put conda on the PATH (Miniforge, for one): make then uses the environments in envs/
   3. put these programs on the PATH yourself: $(sed 's/^#.*//' envs/apt.txt | awk 'NF && !/test:/ {print $2}' | sed 's/.*://' | xargs)
@@ -133,12 +133,12 @@ install_lock() {
     # shellcheck disable=SC2046
     install_entries $(versions) || return 1
     lost=$(damaged)
-    [ -z "$lost" ] || { say "pip ended well, but .venv lacks" $lost; return 1; }
+    [ -z "$lost" ] || { say "pip reported no error, but .venv lacks" $lost; return 1; }
 }
 
 repair() {
     local lost=$*
-    say "mending .venv: $(wc -w <<<"$lost") packages ($(cut -c -60 <<<"$lost"))"
+    say "repairing .venv: $(wc -w <<<"$lost") packages ($(cut -c -60 <<<"$lost"))"
     # shellcheck disable=SC2086
     install_entries $lost -- --force-reinstall --no-deps && install_lock
 }
@@ -179,7 +179,7 @@ setup() {
         lost=$(damaged)
         # shellcheck disable=SC2086
         if [ -n "$lost" ] && ! repair $lost; then
-            die ".venv could not be mended; the message above says why. To build it anew: rm -rf .venv, then make again."
+            die ".venv could not be repaired; the message above says why. To rebuild it: rm -rf .venv, then make again."
         fi
     fi
 }
