@@ -26,7 +26,7 @@ demo: setup ## run the embedded study, from SRA archives to results/demo/report.
 	$(RUN) snakemake --configfile config/demo/config.yaml --cores all $(SDM)
 
 site: setup ## describe this SLURM site in profiles/slurm/site.yaml (FORCE=1 overwrites yours)
-	@$(RUN) PYTHONPATH=scripts python -m latere.cluster.site $(if $(FORCE),--force)
+	@$(RUN) PYTHONPATH=scripts python -m latere.cluster.make_site $(if $(FORCE),--force)
 
 test: TESTS := 1
 test: setup ## run all tests, with lint
@@ -62,6 +62,6 @@ lock: ## resolve envs/requirements.in into envs/requirements.txt (Python 3.11, s
 
 clean: ## remove .venv, results/demo and caches; results of other studies and resources/ stay
 	rm -rf .venv .conda .snakemake/conda results/demo .pytest_cache .ruff_cache
-	find scripts tests -name __pycache__ -prune -exec rm -rf {} +
+	find scripts tests docs -name __pycache__ -prune -exec rm -rf {} +
 	@# results/.snakemake records how the results of all studies were made: it goes with the last one.
 	@for study in results/*; do test ! -e "$$study" || exit 0; done; rm -rf results .snakemake

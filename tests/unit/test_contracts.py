@@ -8,8 +8,8 @@ import pytest
 
 from latere.branches import REGISTRY
 from latere.contract import ContractError, check_table, read_contracts, write_table
-from latere.outputs_page import PAGE, make_page
 from latere.tables import TEST_COLUMNS
+from make_outputs import PAGE, make_page
 
 CONTRACT = {
     "columns": {

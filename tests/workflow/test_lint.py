@@ -9,11 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from config_readme import PAGE, keys, write_tables
 
 from latere import __version__
-
 from latere.cluster.needs import NEEDS, SMALL
+from make_config import PAGE, keys, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = [f"config/{folder}config.yaml" for folder in ("", "demo/", "leukemia-geo/")]

@@ -1,4 +1,4 @@
-"""Write docs/outputs.md from the contracts; `make docs` calls `python -m latere.outputs_page`."""
+"""Write docs/outputs.md from the contracts; `make docs` calls this."""
 
 from itertools import groupby
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from latere.branches import REGISTRY
 from latere.contract import read_contracts
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/outputs.md"
+PAGE = Path(__file__).with_name("outputs.md")
 HEAD = """\
 # Outputs
 
@@ -63,5 +63,4 @@ def make_page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(make_page(), encoding="utf-8")

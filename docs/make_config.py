@@ -1,6 +1,6 @@
 """Write the tables of config/README.md from the schemas of the sheet and the configuration.
 
-    python tests/config_readme.py
+    python docs/make_config.py
 
 A test compares the page with what this writes, so that the schemas stay the one place of each fact.
 """
