@@ -1,4 +1,4 @@
-"""Hold each run against the sheet and the other runs: PASS, WARN or FAIL, with figure and mend.
+"""Hold each run against the sheet and the other runs: PASS, WARN or FAIL, with figure and fix.
 
 A check that can't answer (no column `sex`, one run, too few counts) gives no row; the log says why.
 Nothing stops here: what is no count at all was refused before, and the report shows the table.

@@ -94,8 +94,8 @@ def count_verdicts(genes: dict[str, Gene], verdicts: dict[str, str], gtf: str | 
     if KEPT not in verdicts.values():
         found = ", ".join(f"{name} {count:,}" for (name, _), count in counts.most_common(5))
         problem = f"none of its {len(genes):,} genes is of a biotype that is kept ({found})"
-        mend = "Set `reference.filter_biotypes: false` to count them all."
-        raise StudyError(str(gtf), problem, mend)
+        fix = "Set `reference.filter_biotypes: false` to count them all."
+        raise StudyError(str(gtf), problem, fix)
     return counts
 
 

@@ -174,11 +174,11 @@ def check_enough(n_cells: int, testable: np.ndarray, qc: pd.DataFrame) -> None:
     StudyError
         Too few cells are kept, or no gene can be tested.
     """
-    mend = "See cells/qc.tsv and cells/limits.tsv, and `cells` in the configuration."
+    fix = "See cells/qc.tsv and cells/limits.tsv, and `cells` in the configuration."
     if n_cells < MIN_CELLS:
         logging.error("%s", qc.to_string())
         problem = f"{n_cells} of {qc['called'].sum()} called cells pass the limits"
-        raise StudyError("the study", f"{problem}; at least {MIN_CELLS} are needed", mend)
+        raise StudyError("the study", f"{problem}; at least {MIN_CELLS} are needed", fix)
     if not testable.any():
         problem = f"no gene has {MIN_COUNTS_TESTABLE} counts in {MIN_SAMPLES_TESTABLE} samples"
         raise StudyError("the study", problem, "Add samples, or cells by wider limits.")

@@ -1,6 +1,7 @@
 """Errors that a person can act on."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from latere.urls import hide
 
@@ -25,7 +26,7 @@ def printable(text: str) -> str:
 
 
 class StudyError(Exception):
-    """Something in the user's input is wrong: where, what, and how to mend it.
+    """Something in the user's input is wrong.
 
     Parameters
     ----------
@@ -33,20 +34,24 @@ class StudyError(Exception):
         The file, and in it the row, column or key.
     problem
         What is wrong, with the value that is.
-    mend
+    fix
         What to do about it.
+    code
+        A stable name of this kind of problem, in words with hyphens; the message shows it.
     """
 
-    def __init__(self, where: str, problem: str, mend: str = ""):
+    def __init__(self, where: str, problem: str, fix: str = "", *, code: str = ""):
         where = where.replace("\n", "\\n")
         # Passwords and signatures of URLs go to no terminal and into no log.
-        where, problem, mend = (printable(hide(text)) for text in (where, problem, mend))
-        self.where, self.problem, self.mend = where, problem, mend
-        super().__init__(f"{where}: {problem}" + (f"\n  -> {mend}" if mend else ""))
+        where, problem, fix = (printable(hide(text)) for text in (where, problem, fix))
+        self.where, self.problem, self.fix, self.code = where, problem, fix, code
+        name = f" [{code}]" if code else ""
+        super().__init__(f"{where}: {problem}{name}" + (f"\n  -> {fix}" if fix else ""))
 
     def __reduce__(self):
         """What it takes to raise it again in another process."""
-        return type(self), (self.where, self.problem, self.mend)
+        made = partial(type(self), code=self.code)
+        return made, (self.where, self.problem, self.fix)
 
 
 class StudyErrors(StudyError):
@@ -74,7 +79,7 @@ def raise_all(errors: Iterable[StudyError]) -> None:
         raise StudyErrors(errors)
 
 
-def mend_missing(*paths: str) -> str:
+def fix_missing(*paths: str) -> str:
     """What to do about files that do not exist.
 
     Parameters

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latere.errors import StudyError, StudyErrors, mend_missing
+from latere.errors import StudyError, StudyErrors, fix_missing
 
 # Most bytes of a table that a person writes, and of the head of any other file.
 MOST_TEXT, HEAD = 64 << 20, 1 << 16
@@ -70,7 +70,7 @@ def _explain(path: str, error: OSError) -> tuple[str, str]:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if os.path.islink(path):
             return f"is a link to '{os.readlink(path)}', which does not exist", "Correct the link."
-        return MISSING, mend_missing(path)
+        return MISSING, fix_missing(path)
     if error.errno == errno.ELOOP:
         return "is a link that leads back to itself", "Link it to a file."
     if error.errno == errno.ENAMETOOLONG:
@@ -98,8 +98,8 @@ def require_file(path: str | Path, where: str = "") -> None:
         What is wrong with it.
     """
     if fault := fault_of(path):
-        problem, mend = fault
-        raise StudyError(where or str(path), f"'{path}' {problem}" if where else problem, mend)
+        problem, fix = fault
+        raise StudyError(where or str(path), f"'{path}' {problem}" if where else problem, fix)
 
 
 def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
@@ -120,9 +120,9 @@ def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
         It is not a regular file, too large, or not text in UTF-8.
     """
     if fault := fault_of(path):
-        problem, mend = fault
+        problem, fix = fault
         missing = problem == MISSING and key
-        raise StudyError(str(path), problem, f"Check {key}." if missing else mend)
+        raise StudyError(str(path), problem, f"Check {key}." if missing else fix)
     try:
         with open(path, "rb") as file:
             data = file.read(most + 1)
@@ -131,9 +131,9 @@ def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
     if len(data) > most:
         problem = f"is larger than {most >> 20} MB, the most that is read"
         raise StudyError(str(path), problem, f"Check {key}: is it the right file?")
-    for magic, (form, mend) in OTHERS.items():
+    for magic, (form, fix) in OTHERS.items():
         if data.startswith(magic):
-            raise StudyError(str(path), f"is {form}, not a text file", mend)
+            raise StudyError(str(path), f"is {form}, not a text file", fix)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -38,14 +38,14 @@ def read_gene_sets(path: str | Path):
     """
     import pandas as pd
 
-    mend = "Check `cells.gene_sets` in the configuration; config/gene_sets.tsv shows the form."
+    fix = "Check `cells.gene_sets` in the configuration; config/gene_sets.tsv shows the form."
     try:
         table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise StudyError(str(path), f"no table of gene sets can be read: {error}", mend) from None
+        raise StudyError(str(path), f"no table of gene sets can be read: {error}", fix) from None
     missing = [column for column in COLUMNS if column not in table]
     if missing:
-        raise StudyError(str(path), f"has no column {', '.join(missing)}", mend)
+        raise StudyError(str(path), f"has no column {', '.join(missing)}", fix)
     unknown = table.loc[~table["gene_set"].isin(GENE_SETS), "gene_set"].unique()
     if len(unknown):
         known = f"Known gene sets: {', '.join(GENE_SETS)}."
@@ -53,7 +53,7 @@ def read_gene_sets(path: str | Path):
     nameless = table.index[(table["gene_name"] == "") & (table["gene_id"] == "")]
     if len(nameless):
         row = table.loc[nameless[0], "gene_set"]
-        raise StudyError(str(path), f"a row of '{row}' has neither gene_name nor gene_id", mend)
+        raise StudyError(str(path), f"a row of '{row}' has neither gene_name nor gene_id", fix)
     return table[list(COLUMNS)]
 
 

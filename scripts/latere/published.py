@@ -58,8 +58,8 @@ def read_published(
     header, rows = read_table(path, "`published_cells` in the configuration")
     missing = [column for column in COLUMNS if column not in header]
     if missing:
-        mend = f"Give a TSV with {', '.join(COLUMNS)}."
-        raise StudyError(str(path), f"has no column '{missing[0]}'", mend)
+        fix = f"Give a TSV with {', '.join(COLUMNS)}."
+        raise StudyError(str(path), f"has no column '{missing[0]}'", fix)
     found, unknown, errors, seen = [], [], [], set()
     for number, row in rows:
         where = f"{path}, row {number}"

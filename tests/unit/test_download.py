@@ -183,7 +183,7 @@ def test_without_a_size_or_an_end_only_a_checksum_shows_that_a_file_is_whole(ser
     url = serve({"/genome.fa": answer(CONTENT), "/SUMS": answer(by_md5(CONTENT))})
     with pytest.raises(StudyError, match="400,003 bytes") as refused:
         fetch(f"{url}/genome.fa", tmp_path / "genome.fa")
-    assert "gzipped" in refused.value.mend
+    assert "gzipped" in refused.value.fix
     # It would be the same again.
     assert len(serve.asked) == 1 and list(tmp_path.iterdir()) == []
     fetch(f"{url}/genome.fa", tmp_path / "genome.fa", f"{url}/SUMS")
@@ -211,7 +211,7 @@ def test_a_web_page_is_no_data(serve, tmp_path, case, name):
     listing = f"{url}/SUMS" if name == "SUMS" else ""
     with pytest.raises(StudyError, match="web page") as refused:
         fetch(f"{url}/{name}", tmp_path / name, listing)
-    assert ".netrc" in refused.value.mend
+    assert ".netrc" in refused.value.fix
     assert len(serve.asked) == 1 and list(tmp_path.iterdir()) == []
 
 

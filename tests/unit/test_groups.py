@@ -56,13 +56,13 @@ def test_a_name_has_its_place(runs, name, places):
     problems = check_groups(config(name), SAMPLES, runs, "c.yaml")
     assert bool(problems) != bool(places)
     for problem in problems:
-        assert problem.where == "c.yaml: key 'groups.from'" and problem.mend
+        assert problem.where == "c.yaml: key 'groups.from'" and problem.fix
 
 
 def test_a_model_is_needed_for_its_labels(runs):
     assert places_of("celltypist", config(model="m.pkl"), SAMPLES, runs) == ["source"]
     (problem,) = check_groups(config("celltypist"), SAMPLES, runs, "c.yaml")
-    assert "annotation.celltypist_model" in problem.mend
+    assert "annotation.celltypist_model" in problem.fix
 
 
 def test_a_name_of_two_things_is_refused(runs):
@@ -84,7 +84,7 @@ def test_a_run_that_is_counted_here_has_no_obs(runs):
 def test_an_unknown_branch_is_refused():
     (problem,) = check_branches(config(branches=["deep", "harmnoy"]), "c.yaml")
     assert problem.where == "c.yaml: key 'branches', entry 2"
-    assert "Did you mean 'harmony'?" in problem.mend
+    assert "Did you mean 'harmony'?" in problem.fix
     assert check_branches(config(branches=REGISTRY), "c.yaml") == []
 
 

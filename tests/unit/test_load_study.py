@@ -42,7 +42,7 @@ def test_contrast_over_a_column_that_was_left_out_tells_why(tmp_path):
     samples = {"d1": {"age": "61"}, "d2": {"age": "7"}}
     (error,) = check_contrasts({"c": CONTRAST}, samples, "c.yaml", "sheet.tsv", left_out)
     told = "column 'stage' is not in sheet.tsv (not alike in all cells of 'd1')"
-    assert error.problem == told and "describe samples: age." in error.mend
+    assert error.problem == told and "describe samples: age." in error.fix
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ INNER = ["def inner():", "    raise StudyError(text)", "return inner"]
         ([LOGGED], ["warnings.warn(f'read {name}', stacklevel=2)"]),
         ([LOGGED], ["pass"]),
         (FAULT, [FAULT[0], "    raise StudyError(f'{path}, row {number}', OTHER)"]),
-        (FAULT, [FAULT[0], "    raise StudyError(path, describe(rows), mend=find(path))"]),
+        (FAULT, [FAULT[0], "    raise StudyError(path, describe(rows), fix=find(path))"]),
         (["raise refuse('rows')"], ["raise refuse(f'row {number}', name)"]),
         (["raise OSError('cut off')"], ["raise OSError(f'cut off at {size}')"]),
         (["sys.exit('no rows')"], ["sys.exit(f'no rows in {path}')"]),

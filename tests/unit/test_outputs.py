@@ -90,7 +90,7 @@ def test_a_file_that_was_cut_off_is_noticed(case, made, tmp_path):
         outputs.verify(made)
     assert error.value.where == str(file)
     assert problem in error.value.problem
-    assert f"Remove {tmp_path / name.split('/')[0]} and run again" in error.value.mend
+    assert f"Remove {tmp_path / name.split('/')[0]} and run again" in error.value.fix
 
 
 def test_large_files_are_compared_by_size_only(tmp_path, monkeypatch):

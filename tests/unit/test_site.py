@@ -218,7 +218,7 @@ def test_what_a_rule_asks_for_comes_to_a_number(write, asked, wrong):
     told = f"{file}: key 'resources.starsolo.{name}': '{value}' is neither a number nor"
     assert str(error.value).startswith(told)
     # How to write it.
-    assert "attempt" in error.value.mend
+    assert "attempt" in error.value.fix
 
 
 def test_times_may_be_written_as_slurm_does(write):

@@ -115,7 +115,7 @@ def test_a_login_goes_to_netrc_and_is_not_shown(url):
     problem, fix = find_fault(url)
     assert "machine h.org " in fix and "NETRC" in fix
     error = StudyError(f"sheet.tsv: {url}", f"{problem} ({url!r})", f"See {url}.")
-    for text in (str(error), error.where, error.problem, error.mend):
+    for text in (str(error), error.where, error.problem, error.fix):
         assert "RET123" not in text and "h.org" in text
 
 

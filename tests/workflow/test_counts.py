@@ -227,13 +227,13 @@ def test_losses_are_as_many_as_chance_would_have(cells, own, budget):
     pairs = molecules.merge(molecules, on=["barcode", "gene"])
     apart = one_base_apart(pairs["umi_x"], pairs["umi_y"]).sum() / 2
     assert causes["collapsed"] == pytest.approx(apart, abs=5)
-    # A barcode with one misread base is mended, one with more is not.
+    # A barcode with one misread base is fixed, one with more is not.
     misread = own["seen_barcode"] != own["barcode"]
-    mended = own["found_barcode"] == own["barcode"]
+    fixed = own["found_barcode"] == own["barcode"]
     single = one_base_apart(own["seen_barcode"], own["barcode"])
-    assert mended[~misread].mean() > 0.99999
-    assert mended[single].mean() > 0.97
-    assert not mended[misread & ~single].any()
+    assert fixed[~misread].mean() > 0.99999
+    assert fixed[single].mean() > 0.97
+    assert not fixed[misread & ~single].any()
 
 
 @READ_BY_READ

@@ -83,7 +83,7 @@ def triples(traced, truth, kb):
 
 def test_the_difference_has_its_causes(triples, traced, counts, demo):
     """Measured: of 3,249 counts that only kb has, 63 % are UMIs that STAR merged, 27 % reads in the
-    tail, 7 % UMIs in two genes; of 2,548 that only STAR has, 89 % are mended barcodes, 9 % reads
+    tail, 7 % UMIs in two genes; of 2,548 that only STAR has, 89 % are fixed barcodes, 9 % reads
     in the tail.
     """
     cells = pack_words(read_called(demo, RUN).obs_names)
@@ -107,10 +107,10 @@ def test_the_difference_has_its_causes(triples, traced, counts, demo):
 
     only_star = np.setdiff1d(ours, theirs)
     reads = traced[traced["counted"].isin(only_star)]
-    causes = {"mended": reads["seen_barcode"] != reads["barcode"], "tail": reads["past"] > 0}
+    causes = {"fixed": reads["seen_barcode"] != reads["barcode"], "tail": reads["past"] > 0}
     share = share_of(causes, reads["counted"]) / len(only_star)
     assert sum(share) > 0.95
-    assert share["mended"] > 0.8 and share["tail"] > 0.05
+    assert share["fixed"] > 0.8 and share["tail"] > 0.05
 
 
 def share_of(causes, counts):

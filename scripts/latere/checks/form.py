@@ -27,15 +27,15 @@ def check_counts(run: Run) -> dict:
     stored = f"stored as {about['stored_as']}{'' if integers else ', read as whole numbers'}"
     stored = f"layer {about['layer']}, {stored}" if about["layer"] else stored
     detail = f"Whole numbers, none negative, the largest {largest:,} ({stored})"
-    mend = ""
+    fix = ""
     if barcodes >= FEW_CELLS and depth_cv < SAME_SUM:
-        mend = (
+        fix = (
             f", but the sums of {barcodes:,} barcodes vary by {depth_cv:.2%} only: they look "
             "normalised and rounded, or thinned to one depth. Give the counts before that"
         )
     elif barcodes >= FEW_CELLS and largest == 1:
-        mend = ", but no count is above 1: they look as if made binary. Give the counts themselves"
-    return row(run.name, "counts", WARN if mend else PASS, largest, f"{detail}{mend}.")
+        fix = ", but no count is above 1: they look as if made binary. Give the counts themselves"
+    return row(run.name, "counts", WARN if fix else PASS, largest, f"{detail}{fix}.")
 
 
 def check_barcodes(runs: list[Run]):
@@ -48,9 +48,9 @@ def check_barcodes(runs: list[Run]):
             f"{about['decided_by']} {'tell' if about['decided_by'] == 'data' else 'tells'}: "
             f"{about['reason']}."
         )
-        mend = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
+        fix = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
         figure = about["number"]
-        yield row(run.name, "barcodes", PASS if agree else WARN, figure, detail + mend)
+        yield row(run.name, "barcodes", PASS if agree else WARN, figure, detail + fix)
         yield check_counts(run)
         if left_out := run.facts["left_out"]:
             named = ", ".join(f"{number:,} {kind}" for kind, number in left_out.items())
@@ -76,15 +76,15 @@ def check_genes(runs: list[Run]):
                 f"; {share:.1%} of them are in more than half of the runs, "
                 f"and it has {min(has, 1):.1%} of the {len(usual):,} genes that are"
             )
-        mend = ""
+        fix = ""
         if not len(run.genes) or share < SAME_GENES:
             verdict = FAIL
             other = f"by {KINDS[kind]}, this one by {KINDS[about['kind']]}"
             told = f"most runs name genes {other}" if about["kind"] != kind else "hardly any shared"
-            mend = f" ({told}). Name the genes of all runs alike, by Ensembl ids of one release."
+            fix = f" ({told}). Name the genes of all runs alike, by Ensembl ids of one release."
         elif verdict == WARN:
-            mend = ": another release, or genes were filtered. Count all runs with one annotation."
-        yield row(run.name, "genes", verdict, share, detail + (mend or "."))
+            fix = ": another release, or genes were filtered. Count all runs with one annotation."
+        yield row(run.name, "genes", verdict, share, detail + (fix or "."))
         twice = about["duplicated_ids"] or about["duplicated_names"]
         many = about["duplicated_ids"] > MANY_TWICE * len(run.genes)
         what = "identifiers stand" if about["duplicated_ids"] else "symbols stand"
@@ -93,8 +93,8 @@ def check_genes(runs: list[Run]):
         )
         detail += ", kept apart by a number" if about["duplicated_ids"] else ""
         detail += ", kept apart by their ids" if twice and not about["duplicated_ids"] else ""
-        mend = ". Their counts are split: give the matrix by Ensembl ids." if many else "."
-        yield row(run.name, "duplicated symbols", WARN if many else PASS, twice, detail + mend)
+        fix = ". Their counts are split: give the matrix by Ensembl ids." if many else "."
+        yield row(run.name, "duplicated symbols", WARN if many else PASS, twice, detail + fix)
 
 
 def check_shared_genes(runs: list[Run], how: str):
@@ -124,9 +124,9 @@ def check_shared_genes(runs: list[Run], how: str):
     few = len(shared) < SAME_RELEASE * len(usual)
     verdict = PASS if not few else FAIL if len(shared) < SAME_GENES * len(usual) else WARN
     told = f"; identifiers are {' and '.join(KINDS[kind] for kind in sorted(kinds))}"
-    mend = told if len(kinds) > 1 else ""
-    mend += ". Count all runs with one annotation." if few else "."
-    yield row(STUDY, "genes", verdict, len(kept), detail + mend)
+    fix = told if len(kinds) > 1 else ""
+    fix += ". Count all runs with one annotation." if few else "."
+    yield row(STUDY, "genes", verdict, len(kept), detail + fix)
 
 
 def check_species(runs: list[Run]):

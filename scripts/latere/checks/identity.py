@@ -74,8 +74,8 @@ def check_sex(runs: list[Run], samples: dict[str, dict]):
         elif sex == told:
             yield row(sample, "sex", PASS, figure, f"{numbers}: {sex}.")
         elif sex in ("female", "male"):
-            mend = f": {sex}. Correct the sheet, or look for the sample that it was swapped with."
-            yield row(sample, "sex", FAIL, figure, numbers + mend)
+            fix = f": {sex}. Correct the sheet, or look for the sample that it was swapped with."
+            yield row(sample, "sex", FAIL, figure, numbers + fix)
         else:
             reason = {
                 "both": "both are there, as in a mixture of donors",
@@ -151,13 +151,13 @@ def check_duplicates(runs: list[Run]):
             )
             yield row(run.name, "duplicate", PASS, identical[at].max() / run.called, detail)
             continue
-        mend = {
+        fix = {
             FAIL: "one library was counted twice. Give its lanes in one row, or take one run out.",
             WARN: "index hopping between libraries of one flow cell, or cells stand in both.",
         }[verdict]
         detail = (
             f"{shared[at, other]:,} of its {run.called:,} barcodes are those of run {names[other]} "
             f"(sample {runs[other].sample}), at the same depth; chance gives "
-            f"{chance[at, other]:,.0f} at most: {mend}"
+            f"{chance[at, other]:,.0f} at most: {fix}"
         )
         yield row(run.name, "duplicate", verdict, figure, detail)

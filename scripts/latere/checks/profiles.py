@@ -113,28 +113,28 @@ def check_profiles(runs: list[Run]):
         clear = np.flatnonzero(~same[at] & (found.noise[at] <= CLEAR_NOISE))
         if len(clear):
             halves = least[at] < ONE_LIBRARY and other in clear
-            mend = (
+            fix = (
                 f", as halves of one library do (genetically identical animals: {IDENTICAL_ANIMALS}"
                 "). If both are of one specimen, give them one sample: they are no two replicates."
             )
-            verdict, mend = (WARN, mend) if halves else (PASS, ".")
-            yield row(run, "replicate", verdict, least[at], numbers + mend)
+            verdict, fix = (WARN, fix) if halves else (PASS, ".")
+            yield row(run, "replicate", verdict, least[at], numbers + fix)
         own = found.distances[at, same[at]]
         own = own[~np.isnan(own)]
         if len(own):
             swapped = least[at] < own.min() - ONE_LIBRARY and least[at] < SWAPPED * own.min()
-            mend = (
+            fix = (
                 ": it may belong there. Look for a swap; runs of one sample that hold other cells "
                 "(sorted) or were made in other batches look so, too."
             )
             numbers += f", from that of the nearest run of its own sample by {own.min():.2f}"
-            verdict, mend = (WARN, mend) if swapped else (PASS, ".")
-            yield row(run, "sample of the run", verdict, own.min(), numbers + mend)
+            verdict, fix = (WARN, fix) if swapped else (PASS, ".")
+            yield row(run, "sample of the run", verdict, own.min(), numbers + fix)
         if len(set(of)) >= ENOUGH_SAMPLES:
             far = least[at] > max(FAR, OUTLYING * typical)
             detail = (
                 f"Its profile varies from that of the nearest, {told}, by {least[at]:.2f}; half of "
                 f"the runs by {typical:.2f} or less"
             )
-            mend = ". Check tissue, kit and annotation of this run." if far else "."
-            yield row(run, "outlier", WARN if far else PASS, least[at], detail + mend)
+            fix = ". Check tissue, kit and annotation of this run." if far else "."
+            yield row(run, "outlier", WARN if far else PASS, least[at], detail + fix)

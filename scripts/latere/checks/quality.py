@@ -18,29 +18,29 @@ def check_cells(runs: list[Run]):
     for run in runs:
         lost = 1 - run.kept / max(run.called, 1)
         detail = f"{run.kept:,} of {run.called:,} called cells are kept"
-        verdict, mend = PASS, "."
+        verdict, fix = PASS, "."
         barcodes = run.facts["barcodes"]
         if not run.called:
             verdict, detail = FAIL, f"no cell is called among {barcodes['number']:,} barcodes"
-            mend = (
+            fix = (
                 ": none has a count. Check the source of the run, or remove its row from the sheet."
             )
             if barcodes["with_counts"]:
-                mend = ". See the knee plot; to leave the run out, remove its row."
+                fix = ". See the knee plot; to leave the run out, remove its row."
         elif not run.kept:
             verdict = FAIL
-            mend = ". See cells/limits.tsv and the knee plot; to leave the run out, remove its row."
+            fix = ". See cells/limits.tsv and the knee plot; to leave the run out, remove its row."
         elif run.kept < FEW_CELLS:
-            verdict, mend = (
+            verdict, fix = (
                 WARN,
                 f": fewer than {FEW_CELLS}. See the knee plot and cells/qc.tsv.",
             )
-        yield row(run.name, "cells", verdict, run.kept, detail + mend)
+        yield row(run.name, "cells", verdict, run.kept, detail + fix)
         if run.called:
             many = lost > MOST_LOST
             detail = f"{lost:.0%} of the called cells fall to the limits or as doublets"
-            mend = ". See the waterfall, and set `cells.samples` for this sample." if many else "."
-            yield row(run.name, "cells lost", WARN if many else PASS, lost, detail + mend)
+            fix = ". See the waterfall, and set `cells.samples` for this sample." if many else "."
+            yield row(run.name, "cells lost", WARN if many else PASS, lost, detail + fix)
         if run.doublets is not None and run.called:
             share, usual = run.doublets / run.called, expected_doublets(run.called)
             many = share > max(MANY_DOUBLETS, TIMES_DOUBLETS * usual)
@@ -48,8 +48,8 @@ def check_cells(runs: list[Run]):
                 f"{share:.1%} of {run.called:,} cells are called doublets; {usual:.1%} are usual "
                 "for as many cells in droplets"
             )
-            mend = ". Look at the scores: cells in transition are called, too." if many else "."
-            yield row(run.name, "doublets", WARN if many else PASS, share, detail + mend)
+            fix = ". Look at the scores: cells in transition are called, too." if many else "."
+            yield row(run.name, "doublets", WARN if many else PASS, share, detail + fix)
 
 
 def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: int):
@@ -67,8 +67,8 @@ def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: i
     for sample, number in kept.items():
         few = number < min_cells
         detail = f"{number:,} cells are kept of run {', '.join(of[sample])}"
-        mend = f": fewer than {min_cells} (`de.min_cells`), so it is no replicate." if few else "."
-        yield row(sample, "cells of the sample", (FAIL if few else PASS), number, detail + mend)
+        fix = f": fewer than {min_cells} (`de.min_cells`), so it is no replicate." if few else "."
+        yield row(sample, "cells of the sample", (FAIL if few else PASS), number, detail + fix)
     for contrast, names in sides.items():
         enough = {
             side: [sample for sample in of_side if kept[sample] >= min_cells]
@@ -80,10 +80,10 @@ def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: i
         least = min(map(len, enough.values()))
         detail = f"Contrast {contrast}: {told} have at least {min_cells} cells"
         few = least < MIN_SAMPLES
-        mend = (
+        fix = (
             f". A side needs {MIN_SAMPLES}: widen the limits, or drop the contrast." if few else "."
         )
-        yield row(STUDY, "design", FAIL if few else PASS, least, detail + mend)
+        yield row(STUDY, "design", FAIL if few else PASS, least, detail + fix)
 
 
 def check_mitochondria(runs: list[Run]):

@@ -229,8 +229,8 @@ def ask_cluster() -> tuple[dict, list[str]]:
     from snakemake_interface_common.exceptions import WorkflowError
 
     if not shutil.which("sinfo"):
-        mend = "Run this on a submit host, or edit profiles/slurm/site.yaml."
-        raise StudyError("sinfo", "SLURM's commands are not on the PATH", mend)
+        fix = "Run this on a submit host, or edit profiles/slurm/site.yaml."
+        raise StudyError("sinfo", "SLURM's commands are not on the PATH", fix)
     nodes = _ask("sinfo", "--noheader", "--exact", "--format", "%R|%m|%c|%G")
     try:
         partitions = parse_scontrol_partition_output(query_scontrol_partitions())

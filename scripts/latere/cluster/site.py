@@ -50,8 +50,8 @@ def read_site(path: str) -> dict:
     StudyError
         No such file, no YAML, or unknown, missing or mistyped keys.
     """
-    mend = "the path; `make site` writes a file from the cluster it stands on"
-    text = read_text(path, mend, MOST_BYTES)
+    fix = "the path; `make site` writes a file from the cluster it stands on"
+    text = read_text(path, fix, MOST_BYTES)
     site = parse_yaml(text, path)
     # YAML takes 12:00:00 for a number to the base 60: 43200 minutes.
     if odd := re.search(r"\b((max_)?runtime: *[1-9][0-9]*(:[0-5]?[0-9])+)\b", text):
@@ -89,8 +89,8 @@ def _check_rules(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in rules:
             close = difflib.get_close_matches(name, rules, n=1)
-            mend = f"Did you mean '{close[0]}'?" if close else f"Rules: {', '.join(sorted(rules))}."
-            raise StudyError(where, f"there is no rule '{name}'", mend)
+            fix = f"Did you mean '{close[0]}'?" if close else f"Rules: {', '.join(sorted(rules))}."
+            raise StudyError(where, f"there is no rule '{name}'", fix)
 
 
 def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> None:

@@ -114,8 +114,8 @@ def raw_counts(values, files: list[str], layer: str, where: str):
         return to_counts(values)
     stored = len(files) == 1 and form_of(files[0]) == "h5ad"
     instead = layers_with_counts(files[0]) if stored else []
-    mend = "Give the matrix before any normalisation, scaling or correction."
+    fix = "Give the matrix before any normalisation, scaling or correction."
     if instead:
-        mend = f"Name what holds counts in column `layer` of the sheet: {', '.join(instead)}."
+        fix = f"Name what holds counts in column `layer` of the sheet: {', '.join(instead)}."
     held = f"layer '{layer}'" if layer else "the matrix"
-    raise StudyError(where, f"{held} holds no raw counts: {fault}", mend)
+    raise StudyError(where, f"{held} holds no raw counts: {fault}", fix)

@@ -30,7 +30,7 @@ TABLE = (
     "Read it with scanpy (`read_csv`, `read_text`), turn it if its rows are genes (`adata.T`), "
     "write it with `write_h5ad`, and name that."
 )
-# What people have and no step reads, by the end of its name: what it is, and the mend. The first
+# What people have and no step reads, by the end of its name: what it is, and the fix. The first
 # that fits counts.
 OTHERS = {
     tuple(name for names in PARTS.values() for name in names) + (".mtx", ".mtx.gz"): (
@@ -114,9 +114,9 @@ def _check_form(text: str) -> None:
     plain = urllib.parse.unquote(text).lower()
     # A URL may name its file in the path or in the query.
     names = (plain, urllib.parse.urlsplit(plain).path)
-    for ends, (form, mend) in OTHERS.items():
+    for ends, (form, fix) in OTHERS.items():
         if any(name.endswith(ends) for name in names):
-            raise StudyError(text, f"is {form}; it is not read as it is", mend)
+            raise StudyError(text, f"is {form}; it is not read as it is", fix)
 
 
 def _three(files: list[str], text: str) -> tuple[str, ...]:
@@ -130,10 +130,10 @@ def _three(files: list[str], text: str) -> tuple[str, ...]:
         told = "; ".join(
             f"{part or 'unknown'}: {', '.join(named)}" for part, named in found.items()
         )
-        mend = (
+        fix = (
             "Give one of each: matrix (.mtx in its name), barcodes (or cells), features (or genes)."
         )
-        raise StudyError(text, f"{len(files)} files, which are not the three ({told})", mend)
+        raise StudyError(text, f"{len(files)} files, which are not the three ({told})", fix)
     return tuple(found[part][0] for part in PARTS)
 
 
@@ -170,8 +170,8 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
         wanted = [barcodes] if barcodes else ["raw", "filtered"]
         if barcodes and barcodes not in kinds:
             has = " and ".join(kinds)
-            mend = f"Empty `barcodes`, or say {has}."
-            raise StudyError(str(folder), f"has no {barcodes} matrix beside its {has}", mend)
+            fix = f"Empty `barcodes`, or say {has}."
+            raise StudyError(str(folder), f"has no {barcodes} matrix beside its {has}", fix)
         files = [kinds[kind] for kind in wanted if kind in kinds]
         cells = files[1][1 if len(files[1]) > 1 else 0 :][:1] if len(files) > 1 else ()
         return files[0] + cells
@@ -212,8 +212,8 @@ def _the_one(paths: list[Path], folder: Path, things: str) -> Path:
     if len(paths) > 1:
         names = sorted(str(path.relative_to(folder)) for path in paths)
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        mend = f"Name one in each row, as {folder / names[0]}."
-        raise StudyError(str(folder), f"holds {len(names)} {things} ({shown})", mend)
+        fix = f"Name one in each row, as {folder / names[0]}."
+        raise StudyError(str(folder), f"holds {len(names)} {things} ({shown})", fix)
     return paths[0]
 
 

@@ -55,7 +55,7 @@ def gene_table(features) -> tuple:
     DataFrame
         Index ``gene_id``, unique, Ensembl ids without version; column ``gene_name``.
     dict
-        What the identifiers are: kind, prefix, species, and what was mended.
+        What the identifiers are: kind, prefix, species, and what was fixed.
     """
     from anndata.utils import make_index_unique
 

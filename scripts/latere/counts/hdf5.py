@@ -45,8 +45,8 @@ def open_h5(path: str) -> Iterator:
                 raise StudyError(path, f"reads another file: {elsewhere}", WRITE_AGAIN)
             yield file
         except MemoryError as error:
-            mend = "Give it more memory. If that is far more than the file has, it is damaged."
-            raise StudyError(path, f"takes more memory than there is ({error})", mend) from None
+            fix = "Give it more memory. If that is far more than the file has, it is damaged."
+            raise StudyError(path, f"takes more memory than there is ({error})", fix) from None
         except UNREADABLE as error:
             logging.info("what could not be read:", exc_info=True)
             told = error.args[0] if error.args else type(error).__name__
@@ -93,8 +93,8 @@ def form_of(path: str) -> str:
         if "obs" in file and "var" in file:
             if all(isinstance(file[table], h5py.Group) for table in ("obs", "var")):
                 return "h5ad"
-            mend = "Read it with a newer anndata, and write it again."
-            raise StudyError(path, "was written by an anndata before 0.7", mend)
+            fix = "Read it with a newer anndata, and write it again."
+            raise StudyError(path, "was written by an anndata before 0.7", fix)
         groups = [group for group in file.values() if isinstance(group, h5py.Group)]
         if any("indptr" in group and "barcodes" in group for group in groups):
             return "10x h5"

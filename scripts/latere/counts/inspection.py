@@ -39,7 +39,7 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
     Raises
     ------
     StudyError
-        What is wrong, and the mend.
+        What is wrong, and the fix.
     """
     for file in files:
         # Of no cell there are no barcodes.

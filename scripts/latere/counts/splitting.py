@@ -112,8 +112,8 @@ def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
     for run, several in of.items():
         if len(several) > 1:
             problem = f"{split} '{run}' has cells of several samples ({', '.join(several)})"
-            mend = "Name a column for `sample` that is alike in each run."
-            raise StudyError(path, problem, mend)
+            fix = "Name a column for `sample` that is alike in each run."
+            raise StudyError(path, problem, fix)
     return pairs
 
 
@@ -124,9 +124,9 @@ def _check_names(path: str, column: str, values: Iterable[str]) -> None:
         repr(value) for value in sorted(values) if named[as_name(value)] > 1 or not as_name(value)
     ]
     if odd:
-        mend = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
+        fix = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
         problem = f"values of '{column}' give no names of their own: {', '.join(odd)}"
-        raise StudyError(path, problem, mend)
+        raise StudyError(path, problem, fix)
 
 
 def find_shared(

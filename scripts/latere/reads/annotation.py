@@ -78,8 +78,8 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
             columns = line.split(b"\t")
             where = f"{gtf}, row {row}"
             if len(columns) < 9:
-                mend = "A GTF has 9 columns, separated by tabs; a file that was cut ends like this."
-                raise StudyError(where, f"has {len(columns)} columns", mend)
+                fix = "A GTF has 9 columns, separated by tabs; a file that was cut ends like this."
+                raise StudyError(where, f"has {len(columns)} columns", fix)
             feature, attributes = columns[2].decode(errors="replace"), columns[8]
             features[feature] += 1
             if feature not in ("transcript", "exon"):
@@ -90,8 +90,8 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
                     lost = "transcript_id" if found else "gene_id"
                     gff = "; it looks like GFF3" if b"=" in attributes.split(b";")[0] else ""
                     problem = f"an exon without {lost}{gff}"
-                    mend = "Give the annotation as GTF, with gene_id and transcript_id."
-                    raise StudyError(where, problem, mend)
+                    fix = "Give the annotation as GTF, with gene_id and transcript_id."
+                    raise StudyError(where, problem, fix)
                 contig = columns[0].decode(errors="replace")
                 exons[contig] += 1
                 check_end(columns[3], columns[4], contig, lengths, where, fasta)
@@ -118,8 +118,8 @@ def check_end(start: bytes, end: bytes, contig: str, lengths: dict, where: str, 
         raise StudyError(where, told, "Columns 4 and 5 of a GTF are its first and last base.")
     if int(end) > lengths.get(contig, int(end)):
         problem = f"{told}, but {contig} has {lengths[contig]:,} bases in {fasta}"
-        mend = "Take genome and annotation of the same assembly."
-        raise StudyError(where, problem, mend)
+        fix = "Take genome and annotation of the same assembly."
+        raise StudyError(where, problem, fix)
 
 
 def add_line(genes: dict[str, Gene], name: str, feature: str, columns: list[bytes]) -> None:
@@ -173,10 +173,10 @@ def check_contigs(exons: dict[str, int], lengths: dict[str, int], gtf, fasta) ->
     )
     if renamed:
         names = [f"'{theirs}' and '{ours}'" for ours, theirs in renamed[:1]]
-        mend = f"Take genome and annotation from the same source: {names[0]} do not match."
+        fix = f"Take genome and annotation from the same source: {names[0]} do not match."
     else:
-        mend = "Take genome and annotation of the same species and assembly, from the same source."
-    raise StudyError(str(gtf), problem, mend)
+        fix = "Take genome and annotation of the same species and assembly, from the same source."
+    raise StudyError(str(gtf), problem, fix)
 
 
 def _some(names) -> str:

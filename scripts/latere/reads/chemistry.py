@@ -108,7 +108,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
     Raises
     ------
     StudyError
-        All that is wrong in it: file, row, column, and how to mend it.
+        All that is wrong in it: file, row, column, and how to fix it.
     """
     rows = [
         (number, [cell.strip() for cell in line.split("\t")])
@@ -164,8 +164,8 @@ def _check_header(header: list[str], where: str) -> list[StudyError]:
     for name in header:
         if name not in COLUMNS:
             close = difflib.get_close_matches(name, COLUMNS, n=1)
-            mend = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(COLUMNS)}."
-            errors.append(StudyError(where, f"unknown column '{name}'", mend))
+            fix = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(COLUMNS)}."
+            errors.append(StudyError(where, f"unknown column '{name}'", fix))
     errors += [
         StudyError(where, f"column '{name}' is missing", "Columns are separated by tabs.")
         for name in COLUMNS
@@ -183,8 +183,8 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         A value that is not what its column holds.
     """
 
-    def refuse(column, problem, mend) -> StudyError:
-        return StudyError(f"{where}, column '{column}'", problem, mend)
+    def refuse(column, problem, fix) -> StudyError:
+        return StudyError(f"{where}, column '{column}'", problem, fix)
 
     name = row["chemistry"]
     if not NAME.fullmatch(name) or name == AUTO:
@@ -197,8 +197,8 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
     for column, most in (("barcode", MAX_BARCODE), ("umi", MAX_UMI)):
         found = [POSITIONS.fullmatch(part.strip()) for part in row[column].split(",")]
         if not all(found):
-            mend = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
-            raise refuse(column, f"{row[column]!r} are no positions", mend)
+            fix = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
+            raise refuse(column, f"{row[column]!r} are no positions", fix)
         spans[column] = [(int(match[1]), int(match[2])) for match in found]
         for first, last in spans[column]:
             if last < first:
@@ -242,9 +242,9 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
                 "Rename the file.",
             )
         if fault := fault_of(find_whitelist(whitelist)):
-            problem, mend = fault
+            problem, fix = fault
             problem = f"'{whitelist}' is not a list of ngs-tools, and {problem}"
-            raise refuse("whitelist", problem, mend)
+            raise refuse("whitelist", problem, fix)
     return Chemistry(
         name,
         barcode=tuple(spans["barcode"]),

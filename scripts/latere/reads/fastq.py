@@ -87,8 +87,8 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
     except dnaio.FastqFormatError as error:
         reason = error.message.partition("\n")[0][:80]
         problem = f"record {whole + 1:,} is broken ({reason})"
-        mend = "It is not FASTQ with four lines a read, or it is damaged: get it again."
-        raise StudyError(where, problem, mend) from None
+        fix = "It is not FASTQ with four lines a read, or it is damaged: get it again."
+        raise StudyError(where, problem, fix) from None
     except _WindowsLines:
         problem = f"has Windows line ends (CRLF), at record {whole + 1:,} or soon after"
         raise StudyError(where, problem, "Convert it with dos2unix, or get it again.") from None

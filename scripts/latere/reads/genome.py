@@ -27,7 +27,7 @@ def check_head(path: str | Path, kind: str) -> None:
     StudyError
         It is empty, damaged, or not of this kind.
     """
-    mend = {
+    fix = {
         "fasta": "Give the genome as FASTA: '>' and a name, then bases.",
         "gtf": "Give the annotation as GTF: 9 columns, separated by tabs.",
     }[kind]
@@ -35,16 +35,16 @@ def check_head(path: str | Path, kind: str) -> None:
     lines = (line.rstrip(b"\r\n") for line in head)
     lines = [line for line in lines if line and (kind == "fasta" or not line.startswith(b"#"))]
     if not head.getvalue():
-        raise StudyError(str(path), "is empty (0 bytes)", f"Fetch it again. {mend}")
+        raise StudyError(str(path), "is empty (0 bytes)", f"Fetch it again. {fix}")
     if head.getvalue().startswith(b"##gff-version"):
-        raise StudyError(str(path), "is GFF, not GTF", mend)
+        raise StudyError(str(path), "is GFF, not GTF", fix)
     first = lines[0] if lines else b""
     fits = first.startswith(b">") if kind == "fasta" else first.count(b"\t") >= 8
     # A header longer than what was read tells nothing.
     if not fits and (lines or kind == "fasta"):
         told = first[:40].decode(errors="replace")
         found = "looks like FASTA" if first.startswith(b">") else f"begins with {told!r}"
-        raise StudyError(str(path), f"is not {kind.upper()}: it {found}", mend)
+        raise StudyError(str(path), f"is not {kind.upper()}: it {found}", fix)
 
 
 def attribute(name: str) -> re.Pattern:

@@ -247,14 +247,12 @@ def refuse_barcodes(
     mate = mates[asked[0].at]
     unread = sum("N" in code.decode() for code in parts(mate, asked[0].chemistry.barcode[0]))
     poor = unread / len(mate.sequences)
-    mend = (
-        "The reads are of another kit or technology: for one of your own, add a row to the table."
-    )
+    fix = "The reads are of another kit or technology: for one of your own, add a row to the table."
     if poor > POOR:
-        mend = f"{poor:.0%} of them have an N in it: the cycles of the barcode were read badly."
+        fix = f"{poor:.0%} of them have an N in it: the cycles of the barcode were read badly."
     best = f" ({figures})" if named else f"; at best {describe(ranked[:1], mates)}"
     return StudyError(
-        where, f"under {MIN_VALID:.0%} of the first reads have a barcode {of}{best}", mend
+        where, f"under {MIN_VALID:.0%} of the first reads have a barcode {of}{best}", fix
     )
 
 

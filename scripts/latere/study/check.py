@@ -141,8 +141,8 @@ class _Checker:
                     problem = f"the key appears twice, first in row {rows[value]}"
                     raise self._error(name, path, problem, "Keep one of them.")
                 if not key and value in TEMPLATES:
-                    mend = "Remove it: a configuration holds values, and runs no code."
-                    raise self._error(name, path, "is not a key of a configuration", mend)
+                    fix = "Remove it: a configuration holds values, and runs no code."
+                    raise self._error(name, path, "is not a key of a configuration", fix)
                 rows[value] = row
                 yield self.check(inner, path)
 
@@ -159,10 +159,10 @@ class _Checker:
             problem = f"{node.value[:40]!r} is not a number or date that can be read"
             raise self._error(node, key, problem, "Quote it if it is text.") from None
 
-    def _error(self, node: yaml.Node, key: tuple, problem: str, mend: str) -> StudyError:
+    def _error(self, node: yaml.Node, key: tuple, problem: str, fix: str) -> StudyError:
         where = f"{self._path}, row {node.start_mark.line + 1}"
         return StudyError(
-            f"{where}: key '{'.'.join(map(str, key))}'" if key else where, problem, mend
+            f"{where}: key '{'.'.join(map(str, key))}'" if key else where, problem, fix
         )
 
 

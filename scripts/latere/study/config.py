@@ -67,8 +67,8 @@ def _odd_values(value, source: str, key: str = ""):
         for name, inner in value.items():
             path = f"{key}.{name}" if key else str(name)
             if not isinstance(name, str):
-                mend = "Quote it, or rename it."
-                yield StudyError(f"{source}: key '{path}'", f"the key {name!r} is no text", mend)
+                fix = "Quote it, or rename it."
+                yield StudyError(f"{source}: key '{path}'", f"the key {name!r} is no text", fix)
             yield from _odd_values(inner, source, path)
     elif isinstance(value, list):
         for at, inner in enumerate(value):
@@ -94,13 +94,13 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
         for name in [name for name in error.instance if name not in properties]:
             close = difflib.get_close_matches(name, properties, n=1)
             known = f"Known: {', '.join(properties)}."
-            mend = f"Did you mean '{prefix}{close[0]}'?" if close else known
-            yield StudyError(source, f"unknown key '{prefix}{name}'", mend)
+            fix = f"Did you mean '{prefix}{close[0]}'?" if close else known
+            yield StudyError(source, f"unknown key '{prefix}{name}'", fix)
     elif error.validator == "required":
         # The schema tells each missing key by an error of its own.
         name = re.match("'(.*)' is a required", error.message)[1]
-        mend = f"Add it: {properties[name]['description']}"
-        yield StudyError(where, f"the key '{name}' is missing", mend)
+        fix = f"Add it: {properties[name]['description']}"
+        yield StudyError(where, f"the key '{name}' is missing", fix)
     elif error.validator == "type":
         kinds = error.validator_value
         kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
@@ -112,13 +112,13 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
             where = f"{source}: key '{prefix}{error.instance}'"
         yield StudyError(where, *fault_of_name(error.instance))
     elif error.validator == "format":
-        yield StudyError(where, error.cause.problem, error.cause.mend)
+        yield StudyError(where, error.cause.problem, error.cause.fix)
     else:
         yield StudyError(where, error.message, f"{described}." if described else "")
 
 
 def fault_of_name(name: str) -> tuple[str, str]:
-    """What is wrong with a name, and the mend."""
+    """What is wrong with a name, and the fix."""
     if len(name) > MOST_NAME:
         return f"{name!r} has {len(name):,} characters", f"Use {MOST_NAME} at most."
     return (

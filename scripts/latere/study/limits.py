@@ -40,9 +40,9 @@ def check_limits(
     for sample in [name for name in own if name not in samples]:
         close = difflib.get_close_matches(sample, samples, n=1)
         known = ", ".join(samples)
-        mend = f"Did you mean '{close[0]}'?" if close else f"Samples: {known}."
+        fix = f"Did you mean '{close[0]}'?" if close else f"Samples: {known}."
         where = f"{source}: key 'cells.samples.{sample}'"
-        errors.append(StudyError(where, f"sample '{sample}' is not in {sheet}", mend))
+        errors.append(StudyError(where, f"sample '{sample}' is not in {sheet}", fix))
     for sample in ["", *own]:
         for name, rule in limits_of(cells, sample).items():
             if not isinstance(rule, Mapping) or (sample and name not in own[sample]):
@@ -53,12 +53,12 @@ def check_limits(
             end = "floor" if name.startswith("min") else "ceiling"
             if rule["deviations"] is None and rule[end] is None:
                 problem = f"sets no limit: it has neither deviations nor a {end}"
-                mend = "Give one of them, or a number for a fixed limit; null for none."
-                errors.append(StudyError(where, problem, mend))
+                fix = "Give one of them, or a number for a fixed limit; null for none."
+                errors.append(StudyError(where, problem, fix))
             elif None not in (floor, ceiling) and floor > ceiling:
                 problem = f"its floor, {floor}, is above its ceiling, {ceiling}"
-                mend = "Give a floor that is no greater; null for none."
-                errors.append(StudyError(where, problem, mend))
+                fix = "Give a floor that is no greater; null for none."
+                errors.append(StudyError(where, problem, fix))
         limits = limits_of(cells, sample)
         for figure in ("counts", "genes"):
             least, most = (limits[f"{side}_{figure}"] for side in ("min", "max"))

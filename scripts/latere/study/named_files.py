@@ -99,11 +99,11 @@ def check_columns(path: str, columns: tuple[str, ...], example: str, key: str) -
         header, rows = read_table(path, f"`{key}` in the configuration")
     except StudyError as error:
         return [error]
-    mend = f"Give a TSV with {', '.join(columns)}, as {example}."
+    fix = f"Give a TSV with {', '.join(columns)}, as {example}."
     if missing := [name for name in columns if name not in header]:
-        return [StudyError(path, f"the table has no column '{missing[0]}'", mend)]
+        return [StudyError(path, f"the table has no column '{missing[0]}'", fix)]
     if not rows:
-        return [StudyError(path, "the table has no row", mend)]
+        return [StudyError(path, "the table has no row", fix)]
     told = ((number, _row_fault(row)) for number, row in rows)
     return [StudyError(f"{path}, row {number}", *fault) for number, fault in told if fault]
 

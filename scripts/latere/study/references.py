@@ -54,11 +54,11 @@ def resolve(reference: Mapping, releases: Mapping[str, Mapping], source: str) ->
     name = reference["release"]
     if name not in releases:
         close = difflib.get_close_matches(name, releases, n=3, cutoff=0.5)
-        mend = f"Did you mean {' or '.join(close)}? " if close else ""
+        fix = f"Did you mean {' or '.join(close)}? " if close else ""
         raise StudyError(
             f"{source}: key 'reference.release'",
             f"unknown release '{name}'",
-            f"{mend}Known: {', '.join(releases)}.",
+            f"{fix}Known: {', '.join(releases)}.",
         )
     row = releases[name]
     files = {key: row[key] for key in ("fasta", "gtf", "checksums", "y_genes")}

@@ -153,12 +153,12 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
         elif not NAME.fullmatch(column):
             errors.append(StudyError(f"{where}, column '{column}'", *fault_of_name(column)))
         elif column not in RUN_COLUMNS and _plain(column) in similar:
-            mend = f"Did you mean '{similar[_plain(column)]}'?"
-            errors.append(StudyError(where, f"unknown column '{column}'", mend))
+            fix = f"Did you mean '{similar[_plain(column)]}'?"
+            errors.append(StudyError(where, f"unknown column '{column}'", fix))
     for column in ("run", "sample"):
         if column not in header and not errors:
-            mend = "Add it; with `split` it may be empty."
-            errors.append(StudyError(where, f"column '{column}' is missing", mend))
+            fix = "Add it; with `split` it may be empty."
+            errors.append(StudyError(where, f"column '{column}' is missing", fix))
     return errors
 
 
@@ -245,15 +245,15 @@ def expand_rows(
             expanded.append((number, row))
         elif "matrix" not in row or more:
             problem = f"has `split` and `{more[0]}`" if more else "has `split` and no matrix"
-            mend = "`split` names the column of the runs in an .h5ad; `run` is left empty."
-            errors.append(StudyError(where, problem, mend))
+            fix = "`split` names the column of the runs in an .h5ad; `run` is left empty."
+            errors.append(StudyError(where, problem, fix))
         else:
             try:
                 parts, without = split_rows(row, {*RUN_COLUMNS, *CELL_COLUMNS})
                 expanded += [(number, part) for part in parts]
                 left_out |= without
             except StudyError as error:
-                errors.append(StudyError(f"{where}: {error.where}", error.problem, error.mend))
+                errors.append(StudyError(f"{where}: {error.where}", error.problem, error.fix))
     raise_all(errors)
     return expanded, left_out
 
@@ -272,7 +272,7 @@ def to_runs(rows: list[tuple[int, dict]], path: str) -> list[Run]:
             runs.append(to_run(row))
         except StudyError as error:
             where = f"{path}, row {number} (run {row['run']}): {error.where}"
-            errors.append(StudyError(where, error.problem, error.mend))
+            errors.append(StudyError(where, error.problem, error.fix))
     raise_all(errors)
     return runs
 

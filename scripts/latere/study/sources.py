@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from latere.counts.inspection import inspect
-from latere.errors import StudyError, mend_missing
+from latere.errors import StudyError, fix_missing
 from latere.files import MISSING, fault_of
 from latere.reads.chemistry import AUTO
 from latere.study.sheet import Run
@@ -33,15 +33,15 @@ def check_sources(
             )
             continue
         if run.matrix and run.chemistry:
-            mend = "Its cells are counted already: empty it."
-            errors.append(StudyError(where, "a matrix needs no chemistry", mend))
+            fix = "Its cells are counted already: empty it."
+            errors.append(StudyError(where, "a matrix needs no chemistry", fix))
         about = [name for name in ("layer", "subset", "barcodes") if getattr(run, name)]
         if about and not run.matrix:
-            mend = "Empty it: these columns tell how a matrix is to be read."
-            errors.append(StudyError(where, f"has `{about[0]}` and no matrix", mend))
+            fix = "Empty it: these columns tell how a matrix is to be read."
+            errors.append(StudyError(where, f"has `{about[0]}` and no matrix", fix))
         if run.from_reads and run.chemistry not in (AUTO, *chemistries):
-            mend = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': found out from the reads."
-            errors.append(StudyError(where, f"unknown chemistry '{run.chemistry}'", mend))
+            fix = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': found out from the reads."
+            errors.append(StudyError(where, f"unknown chemistry '{run.chemistry}'", fix))
         if run.fastq and len(run.fastq) < 2:
             errors.append(
                 StudyError(
@@ -85,7 +85,7 @@ def check_files(
         if missing:
             named = ", ".join(f"'{path}'" for path in missing)
             problem = f"{named} {'does' if len(missing) == 1 else 'do'} not exist"
-            errors.append(StudyError(where, problem, mend_missing(*missing)))
+            errors.append(StudyError(where, problem, fix_missing(*missing)))
         errors += [
             StudyError(where, f"'{path}' {fault[0]}", fault[1])
             for path, fault in faults.items()
@@ -103,8 +103,8 @@ def check_files(
         ):
             names = ", ".join(run.name for run in sharing)
             problem = f"'{source}' is used {len(sharing)} times (run {names})"
-            mend = "Use every source once, or parts of a matrix by `subset` over one column."
-            errors.append(StudyError(sheet, problem, mend))
+            fix = "Use every source once, or parts of a matrix by `subset` over one column."
+            errors.append(StudyError(sheet, problem, fix))
     return errors
 
 
@@ -144,5 +144,5 @@ def check_matrices(
             inspect(run.matrix, run.layer, run.subset)
         except StudyError as error:
             where = f"{sheet}, row {lines[run.name]} (run {run.name}): {error.where}"
-            errors.append(StudyError(where, error.problem, error.mend))
+            errors.append(StudyError(where, error.problem, error.fix))
     return errors
