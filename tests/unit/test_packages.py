@@ -52,3 +52,25 @@ def test_imports_make_no_circle():
 def test_what_is_seen_is_what_is_there():
     assert IMPORTS["train_scvi"] >= {"latere.job", "latere.tables"}
     assert sum(map(is_driver, MODULES)) > 10
+
+
+def code_lines(text):
+    """Lines that are neither blank, comment nor docstring."""
+    documented = set()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            documented |= set(range(first.lineno, first.end_lineno + 1))
+    return [
+        line
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.strip().startswith("#") and number not in documented
+    ]
+
+
+def test_no_file_does_several_things():
+    """A file of more than 300 lines of code usually does."""
+    texts = {name: path.read_text(encoding="utf-8") for name, path in MODULES.items()}
+    assert {name for name, text in texts.items() if text.count("\n") > 400} == set()
+    assert {name for name, text in texts.items() if len(code_lines(text)) > 300} == set()
