@@ -43,10 +43,9 @@ AFTER_EMBEDDING = [
     *each("vote_types", EMBEDDING),
     *AFTER_GROUPS,
 ]
-AFTER_SELECTION = [
+AFTER_CELLS = [
     "check_runs",
     "merge_cells",
-    "plot_cells",
     "variable_genes",
     "log_pca",
     "harmony",
@@ -54,6 +53,7 @@ AFTER_SELECTION = [
     "label_cells celltypist",
     *AFTER_EMBEDDING,
 ]
+AFTER_SELECTION = ["plot_cells", *AFTER_CELLS]
 AFTER_CALLING = [*each("score_cells", RUNS), "select_cells", *AFTER_SELECTION]
 DEEP = [
     "train_scvi",
@@ -213,12 +213,36 @@ def test_a_setting_of_the_model(project, planned, setting):
     assert planned(project) == Counter(DEEP)
 
 
-def test_variable_genes_are_the_manual_branch_s(project, planned):
-    """No model is trained, and nothing is labelled anew."""
-    configure(project, manual={"n_highly_variable": 300})
-    of_manual = ["manual", "harmony"]
-    expected = ["variable_genes", "log_pca", "harmony"]
-    expected += each("cluster_cells", of_manual) + each("vote_types", of_manual) + AFTER_GROUPS
+OF_MANUAL = ["manual", "harmony"]
+AFTER_PCA = [
+    "log_pca",
+    "harmony",
+    *each("cluster_cells", OF_MANUAL),
+    *each("vote_types", OF_MANUAL),
+]
+# Rows of docs/reruns.md that are a key of the configuration each.
+KEYS = {
+    "deep.delta": (0.5, [*tested(CONTRASTS, ["deep"]), *END]),
+    "manual.n_highly_variable": (300, ["variable_genes", *AFTER_PCA, *AFTER_GROUPS]),
+    "manual.n_components": (10, [*AFTER_PCA, *AFTER_GROUPS]),
+    "explore.resolution": (2, AFTER_EMBEDDING),
+    "de.fdr": (0.1, CALLS),
+    "de.min_log2fc": (0.1, CALLS),
+    "de.min_cells": (6, ["check_runs", *AFTER_DESIGN]),
+    "cells.genes": ("union", AFTER_CELLS),
+    "cells.doublets": ("keep", ["select_cells", *AFTER_SELECTION]),
+    "cells.remove_ambient": (
+        True,
+        [*each("remove_ambient", RUNS), "tool_versions soupx", "multiqc", *AFTER_CELLS],
+    ),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_the_configuration(project, planned, key):
+    section, _, name = key.partition(".")
+    value, expected = KEYS[key]
+    configure(project, **{section: {name: value}})
     assert planned(project) == Counter(expected)
 
 
@@ -242,12 +266,6 @@ def test_a_new_contrast(project, planned):
     configure(project, contrasts={"A_vs_healthy": new})
     expected = ["check_runs", "build_design A_vs_healthy", *tested(["A_vs_healthy"]), *END]
     assert planned(project) == Counter(expected)
-
-
-@pytest.mark.parametrize("setting", ["fdr", "min_log2fc"])
-def test_what_is_called_significant(project, planned, setting):
-    configure(project, de={setting: 0.1})
-    assert planned(project) == Counter(CALLS)
 
 
 def test_a_new_sample(project, planned):
@@ -275,11 +293,6 @@ def test_a_new_sample(project, planned):
 def test_a_limit_of_one_sample(project, planned):
     """No cell is called or scored anew."""
     configure(project, cells={"samples": {"A_1": {"max_percent_mt": 10}}})
-    assert planned(project) == Counter(["select_cells", *AFTER_SELECTION])
-
-
-def test_what_becomes_of_doublets(project, planned):
-    configure(project, cells={"doublets": "keep"})
     assert planned(project) == Counter(["select_cells", *AFTER_SELECTION])
 
 
