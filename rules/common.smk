@@ -324,6 +324,12 @@ def report_input(wildcards):
     return files
 
 
+def report_templates():
+    """Templates, style and scripts of the report: an edit of one writes it anew."""
+    folder = Path(workflow.basedir) / "scripts/latere/report/templates"
+    return [os.path.relpath(file) for file in sorted(folder.rglob("*.*")) if file.is_file()]
+
+
 def simulated_runs():
     """Sample of each run whose archive the embedded study makes."""
     made = f"{RESULTS}/simulated/"

@@ -4,7 +4,7 @@
 rule report:
     input:
         unpack(report_input),
-        template=os.path.relpath(f"{workflow.basedir}/scripts/report.html.j2"),
+        templates=report_templates(),
         cells="<results>/cells/cells.h5ad",
         facts=expand("<results>/counts/{run}.json", run=RUNS),
         ambient=expand("<results>/cells/ambient/{run}.json", run=RUNS),
@@ -16,7 +16,7 @@ rule report:
         figures=expand(
             "<results>/cells/figures/{name}.{kind}", name=CELL_FIGURES, kind=["svg", "pdf"]
         ),
-        variable_genes="<results>/manual/variable_genes.parquet",
+        groups="<results>/groups.parquet",
         umaps=expand("<results>/{branch}/umap.parquet", branch=EMBEDDING),
         clusters=expand("<results>/{branch}/clusters.parquet", branch=EMBEDDING),
         cell_types=expand("<results>/{branch}/cell_types.parquet", branch=EMBEDDING),

@@ -65,6 +65,7 @@ REGISTRY = {
             embedding="principal components",
             fdr="Benjamini-Hochberg FDR of the quasi-likelihood p-values of a group",
             colour=VERMILION,
+            files={"variable_genes": "variable_genes.parquet"},
         ),
         Branch(
             "harmony",

@@ -9,6 +9,8 @@ import pandas as pd
 # The group of all cells, and the type of a cell that no label fits.
 ALL = "all"
 UNKNOWN = "unknown"
+# What the counts of a cell add up to once they are scaled.
+PER_CELL = 1e4
 # The layer of counts without ambient RNA.
 CORRECTED = "corrected"
 # Runs that share a smaller part of their genes are not named alike.
@@ -119,7 +121,7 @@ def log_normalise(cells) -> None:
     """
     import scanpy as sc
 
-    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.normalize_total(cells, target_sum=PER_CELL)
     sc.pp.log1p(cells)
 
 

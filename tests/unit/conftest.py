@@ -84,6 +84,16 @@ def group_design(sum_all, sides):
     return make
 
 
+@pytest.fixture(scope="session")
+def report_page(tmp_path_factory) -> str:
+    """The report of a small study of three branches, two of which test."""
+    from report_study import write_study
+
+    from latere.report.page import build_page
+
+    return build_page(*write_study(tmp_path_factory.mktemp("report")), "0123abc")
+
+
 def _reverse_complement(sequence: str) -> str:
     return sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
 

@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from report_study import write_study
 from test_multiqc import metrics_of, page  # noqa: F401
-from test_report import write_study
 
 from latere.cell_figures.calling import plot_ambient
 from latere.figures import STYLE, save
+from latere.report.page import build_page
 from latere.tables import read_tsv
-from report import build_page
 
 # Each way from text into a page: an element, an attribute, out of a script, a style or a comment,
 # a link, a template.
@@ -102,12 +102,13 @@ def spoil(files, params, more):
     for about in params.runs.values():
         about["source"] += more
     params.config["annotation"] |= {"markers": f"markers.tsv{more}"}
+    params.config["groups"] = {"from": "kind"}
     source = files.training.parent / f"sheet.tsv{more.replace('/', '')}"
     source.write_text("run\n")
     files.sources.append(source)
-    parquets = [files[f"{branch}_cell_types"] for branch in ("deep", "manual")]
-    for path in [*parquets, *files.deep_de, *files.manual_de, *files.genes]:
+    for path in [*files.cell_types, *files.de, files.calls, files.groups]:
         table = pd.read_parquet(path)
+        table = table.astype(dict.fromkeys(table.select_dtypes("category"), object))
         for column in ("cell_type", "source", "gene_name", "gene_id"):
             if column in table:
                 table[column] += more
@@ -117,6 +118,7 @@ def spoil(files, params, more):
     for path, columns in {
         files.checks: ["detail", "figure"],
         files.summary: ["group"],
+        files.pairs: ["group"],
         files.skipped: ["group", "reason"],
     }.items():
         table = read_tsv(path)
@@ -152,7 +154,7 @@ def reports(tmp_path_factory):
 def test_report(reports):
     places = ["leukemia", "healthy", "healthy_1.sra", "markers.tsv", "T cell", "GENE0001"]
     places += ["SIMG0001", "MALAT1", "10x h5", "Antibody Capture", "A raw matrix.", "NK cell"]
-    places += ["No cell was called.", "fewer than 2 samples a side", "CPU"]
+    places += ["No cell was called.", "fewer than 2 samples a side", "CPU", "column kind"]
     assert_text_only(*reports, places)
 
 

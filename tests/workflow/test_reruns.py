@@ -333,7 +333,7 @@ def test_a_marker_where_markers_name_the_cells(own_project, jobs, planned):
 
 
 def test_the_template_of_the_report(project, planned):
-    append(project, "scripts/report.html.j2", "{# Edited #}")
+    append(project, "scripts/latere/report/templates/page.html.j2", "{# Edited #}")
     assert planned(project) == Counter(["report"])
 
 

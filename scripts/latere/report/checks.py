@@ -1,0 +1,38 @@
+"""The checks of the runs: what failed and what warns apart from what passed."""
+
+import pandas as pd
+
+from latere.report.formats import records
+from latere.report.inputs import Inputs
+
+VERDICTS = ("FAIL", "WARN", "PASS")
+
+
+def sort_checks(checks: pd.DataFrame) -> dict:
+    """Sort the checks by verdict.
+
+    Parameters
+    ----------
+    checks
+        run, check, verdict, figure, detail.
+
+    Returns
+    -------
+    dict
+        verdicts (number of checks by verdict), troubles (rows, FAIL first) and passed (rows).
+    """
+    order = checks["verdict"].map(VERDICTS.index).sort_values(kind="stable").index
+    rows = [
+        {key: "" if value is None else value for key, value in row.items()}
+        for row in records(checks.loc[order])
+    ]
+    return {
+        "verdicts": {name: int((checks["verdict"] == name).sum()) for name in VERDICTS},
+        "troubles": [row for row in rows if row["verdict"] != "PASS"],
+        "passed": [row for row in rows if row["verdict"] == "PASS"],
+    }
+
+
+def collect(inputs: Inputs) -> dict:
+    """The checks."""
+    return sort_checks(inputs.checks)

@@ -1,0 +1,18 @@
+"""How the model of a branch was trained, where a branch trains one."""
+
+from latere.report.inputs import Inputs, read_json
+
+
+def collect(inputs: Inputs) -> dict | None:
+    """The training; None where no branch trains a model."""
+    if not (path := inputs.files.get("training")):
+        return None
+    training = read_json(path)
+    history = training["history"]
+    trained = next(branch for branch in inputs.branches if "training" in branch.files)
+    return {
+        "training": training,
+        "branch": trained,
+        "most_epochs": inputs.config[trained.name].get("max_epochs"),
+        "drawn": {"train": history["elbo_train"], "validation": history["elbo_validation"]},
+    }

@@ -1,0 +1,210 @@
+"""The report as a whole: one file, the same each time, drawn in a browser, for any branches."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from report_study import HOSTILE, SVG, write_study
+
+from latere import figures
+from latere.branches import REGISTRY
+from latere.report.page import SECTIONS, TEMPLATES, build_page
+from latere.truth.tests import POOLED
+
+PACKAGE = TEMPLATES.parent
+
+
+def data_of(page):
+    """What the scripts of a page draw."""
+    return json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])
+
+
+def sections_of(page):
+    """The part of each section of a page."""
+    parts = re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.S)
+    return dict(parts)
+
+
+def text_of(part):
+    """The words of a part of a page."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub("<[^>]*>", "", part)))
+
+
+def test_page_is_self_contained_and_escaped(report_page):
+    own = re.sub(r"<script>/\*!?\*.*?</script>", "", report_page, count=1, flags=re.S)
+    assert len(own) < 0.1 * len(report_page)  # the library is gone
+    links = r"""(?:src|href)\s*=\s*["'](?!#|read_qc/|cells/figures/|data:image/svg)"""
+    assert not re.findall(links, own)
+    assert "http" not in own
+    assert HOSTILE not in report_page
+    assert "&lt;script&gt;alert" in own
+
+
+def test_page_is_the_same_for_the_same_tables(report_page, tmp_path):
+    again = build_page(*write_study(tmp_path), "0123abc")
+    # The one place where a path is shown.
+    place = r"<td>[^<]*samples\.tsv</td>"
+    assert re.sub(place, "", again) == re.sub(place, "", report_page)
+
+
+def test_page_shows_what_was_found(report_page):
+    parts = sections_of(report_page)
+    assert list(parts) == [s.name for s in SECTIONS]
+    assert "fewer than 2 samples a side" in parts["comparison"]
+    assert "0123abc" in parts["provenance"] and "0123abc" in parts["methods"]
+    assert "markers markers.tsv" in parts["maps"]
+    assert "trained on those same cells" in parts["study"]
+    assert "60 genes called, 10.0 % of them falsely" in parts["truth"]
+    assert "93.8 %" in parts["truth"]  # right lineages
+    assert report_page.count("data:image/svg+xml;base64,") == SVG.count("<svg") * 5
+
+
+def test_what_failed_stands_on_top(report_page, tmp_path):
+    top = report_page.split("</header>")[0]
+    assert 'class="alarm"' in top and "1 check failed." in top and "leukemia_2" in top
+    sound = build_page(*write_study(tmp_path, failing=False), "0123abc")
+    assert 'class="alarm"' not in sound
+    assert "No check failed, and none warns." in sound
+
+
+def test_each_branch_has_its_place(report_page):
+    parts, data = sections_of(report_page), data_of(report_page)
+    names = {name: REGISTRY[name] for name in ("deep", "manual", "harmony")}
+    assert data["branches"] == {name: branch.colour for name, branch in names.items()}
+    maps = data["drawn"]["maps"]
+    assert [branch["name"] for branch in maps["branches"]] == list(names) == list(maps["points"])
+    assert [table["name"] for table in data["drawn"]["genes"]] == ["deep", "manual"]
+    assert [branch["name"] for branch in data["drawn"]["comparison"]["branches"]] == [
+        "deep",
+        "manual",
+    ]
+    reading = text_of(parts["reading"])
+    for branch in names.values():
+        assert branch.embedding in reading and (branch.fdr or "does not test") in reading
+    assert "Harmony embeds cells and does not test genes." in reading
+
+
+def test_a_study_of_one_branch(tmp_path):
+    study = write_study(tmp_path, truth=False, embedding=["manual"], testing=["manual"])
+    page = build_page(*study, "0123abc")
+    parts, data = sections_of(page), data_of(page)
+    assert {"truth", "training"}.isdisjoint(parts)
+    assert set(data["drawn"]) == {"maps", "genes"}
+    assert "nothing to compare its calls with" in parts["comparison"]
+    assert "Agreement of the labels" not in page and "does not mean the same" not in page
+    assert "<td>leukemia_vs_healthy</td><td>T cell</td>" in re.sub(r">\s+<", "><", page)
+
+
+def test_a_study_that_tests_nothing(tmp_path):
+    study = write_study(tmp_path, truth=False, embedding=["harmony"], testing=[])
+    page = build_page(*study, "0123abc")
+    assert set(data_of(page)["drawn"]) == {"maps"}
+    assert "No branch of this study tests genes." in page
+
+
+def test_a_study_without_truth_or_contrasts(tmp_path):
+    page = build_page(*write_study(tmp_path, truth=False, contrasts={}), "0123abc")
+    parts = sections_of(page)
+    assert "truth" not in parts and 'href="#truth"' not in page
+    assert "simulated" not in text_of(parts["study"])
+    assert "names no contrast" in parts["study"] and "names no contrast" in parts["comparison"]
+    assert "ifferential expression" not in parts["methods"]
+    assert set(data_of(page)["drawn"]) == {"maps", "training"}
+
+
+def test_pooled_rows_are_those_of_the_truth(report_page):
+    rows = data_of(report_page)["drawn"]["truth"]["rows"]
+    assert POOLED in {row["group"] for row in rows}
+    assert any(row["fdp"] is None for row in rows)  # NaN is no JSON
+
+
+def sources(*suffixes):
+    """Text of the files of the report, by name."""
+    files = [path for path in PACKAGE.rglob("*.*") if path.suffix in suffixes]
+    assert files
+    return {str(path.relative_to(PACKAGE)): path.read_text() for path in files}
+
+
+def test_no_branch_is_named_but_in_its_own_sentences():
+    """What one branch does is said in its own partial of the methods; all else follows the
+    registry."""
+    named = re.compile("|".join(rf"\b{name}\b" for name in REGISTRY), re.IGNORECASE)
+    found = [
+        name
+        for name, text in sources(".py", ".j2", ".js", ".css").items()
+        if named.search(text) and Path(name).parent.name != "methods"
+    ]
+    assert found == []
+
+
+def test_each_sentence_on_a_branch_has_its_branch():
+    names = {path.name.split(".")[0] for path in (TEMPLATES / "methods").iterdir()}
+    assert names - {"otherwise", "components"} <= set(REGISTRY)
+
+
+def test_colours_of_the_figures_are_written_once():
+    codes = {
+        code.lower()
+        for value in vars(figures).values()
+        for code in ([value] if isinstance(value, str) else value if type(value) is tuple else [])
+        if isinstance(code, str) and re.fullmatch("#[0-9A-Fa-f]{6}", code)
+    }
+    assert len(codes) > 15
+    used = {
+        code.lower()
+        for text in sources(".py", ".j2", ".js", ".css").values()
+        for code in re.findall("#[0-9A-Fa-f]{6}", text)
+    }
+    assert used & codes == set()
+    assert {branch.colour for branch in REGISTRY.values()} <= codes
+
+
+OWN_NAMES = ["source", "cluster", "cell_type", "n_cells", "kind", "reads", "contrast", "group"]
+
+
+def test_columns_of_the_sheet_replace_none_of_ours(tmp_path):
+    files, params = write_study(tmp_path)
+    for name, sample in params.samples.items():
+        sample |= {column: f"{column}_{name[:3]}" for column in OWN_NAMES}
+    page = build_page(files, params, "0123abc")
+    table = page.split(">Samples</h3>")[1].split("</table>")[0]
+    heads = re.findall("<th[^>]*>([^<]+)</th>", table)
+    assert heads[:4] == ["run", "sample", "source", "disease"]
+    assert set(heads[4:]) == {"batch", "source (sheet)", *OWN_NAMES[1:]}
+    assert "<td>healthy_1.sra</td>" in table and "<td>source_hea</td>" in table
+    ways = data_of(page)["drawn"]["maps"]["colours"]
+    levels = {way["name"]: (way.get("same") or way["of"]["deep"])["levels"] for way in ways}
+    assert len(levels) == len(ways)
+    assert "T cell" in levels["cell type"] and "0" in levels["cluster"]
+    assert levels["cluster (sheet)"] == ["cluster_hea", "cluster_leu"]
+    assert levels["cell_type (sheet)"] == ["cell_type_hea", "cell_type_leu"]
+    assert levels["n_cells"] == ["n_cells_hea", "n_cells_leu"]
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_every_figure_is_drawn(report_page, tmp_path, width):
+    # The page says at its end whether anything is wider than the window.
+    told = "<script>document.title = document.documentElement.scrollWidth > innerWidth</script>"
+    (tmp_path / "page.html").write_text(report_page.replace("</body>", f"{told}</body>"))
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    words += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    words += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
+    words += [f"--window-size={width},1000"]
+    dom = subprocess.run(
+        ["chromium", *words, "--dump-dom", (tmp_path / "page.html").as_uri()],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    for figure in ("map", "fc", "truth-figure", "elbo"):
+        part = dom.split(f'id="{figure}"')[1][:20000]
+        assert "main-svg" in part, figure
+    assert dom.split('id="map"')[1].count(">UMAP 1<") == 3
+    assert dom.count("<tr") > 40 + report_page.count("<tr")  # the gene tables are filled
+    assert "<title>false</title>" in dom
