@@ -12,12 +12,12 @@
     at: Math.floor(k / colours.categories.length) % symbols.length });
 
   function drawMap() {
-    const width = $("map").clientWidth;
+    const width = $("map").clientWidth - 22;  // less the margins
     const across = Math.min(branches.length, Math.max(1, Math.floor(width / 330))), down = Math.ceil(branches.length / across);
-    const gap = 24 / width, wide = (1 - gap * (across - 1)) / across, panel = Math.min(560, wide * width * 0.95);
+    const gap = 30 / width, wide = Math.min((1 - gap * (across - 1)) / across, 600 / width), panel = Math.min(560, wide * width * 0.95);
     const titles = branches.map(branch => wrap(`${branch.title}: ${branch.embedding}`, Math.floor(wide * width / 9)));
     const head = 20 * Math.max(...titles.map(lines => lines.length)) + 10, row = panel + head + 24;
-    const layout = { height: down * row + 36, margin: { l: 2, r: 2, t: 28, b: 8 }, annotations: [], showlegend: false, hovermode: "closest" };
+    const layout = { height: down * row + 36, margin: { l: 20, r: 2, t: 28, b: 8 }, annotations: [], showlegend: false, hovermode: "closest" };
     const inner = layout.height - 36, traces = [];
     branches.forEach((branch, i) => {
       const axis = i ? String(i + 1) : "", left = (i % across) * (wide + gap), top = 1 - Math.floor(i / across) * row / inner;
@@ -40,7 +40,7 @@
         xref: "paper", yref: "paper", x: left, y: top, xanchor: "left", yanchor: "top", showarrow: false, font: { size: 14 } });
       const bare = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", showline: true, linecolor: branchColour[branch.name], linewidth: 1.5, mirror: true };
       layout["xaxis" + axis] = { ...bare, domain: [left, Math.min(1, left + wide)], anchor: "y" + axis, title: { text: "UMAP 1", standoff: 4, font: { size: 11 } } };
-      layout["yaxis" + axis] = { ...bare, domain: [Math.max(0, top - (panel + head) / inner), top - head / inner], anchor: "x" + axis };
+      layout["yaxis" + axis] = { ...bare, domain: [Math.max(0, top - (panel + head) / inner), top - head / inner], anchor: "x" + axis, title: { text: "UMAP 2", standoff: 4, font: { size: 11 } } };
     });
     draw("map", traces, layout);
     $("map-note").textContent = way().is_shared ? "" : "Cluster numbers and colours of different branches are unrelated.";
