@@ -212,10 +212,35 @@ def test_pages(demo):
     for page in (report, multiqc):
         assert [version for version in told if version not in page] == []
         assert [run for run in cells["run"] if run not in page] == []
-    truth = read_tsv(demo / "comparison/truth_de.tsv")
-    assert set(CONTRASTS) == set(truth["contrast"])
-    for contrast in CONTRASTS:
-        assert contrast in report
+
+
+def test_the_report_draws_what_the_tables_say(demo, cells):
+    page = (demo / "report.html").read_text()
+    drawn = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])["drawn"]
+    points = drawn["maps"]["points"]
+    assert set(BRANCHES) <= set(points)
+    for branch, of_branch in points.items():
+        umap = pd.read_parquet(demo / branch / "umap.parquet").set_index("cell")
+        assert of_branch["x"] == pytest.approx(umap.loc[cells.obs_names, "umap_1"], abs=1e-3)
+    best = {"deep": ("posterior", False), "manual": ("pvalue", True)}
+    top = {table["name"]: table["rows"] for table in drawn["genes"]}
+    summary = read_tsv(demo / "comparison/summary.tsv").set_index(["contrast", "group", "branch"])
+    for branch, contrast in itertools.product(BRANCHES, CONTRASTS):
+        table = pd.read_parquet(demo / branch / f"de/{contrast}.parquet")
+        for group, genes in table.groupby("group"):
+            column, least = best[branch]
+            first = next(row for row in top[branch] if row[:2] == [contrast, group])
+            ranked = genes.set_index("gene_id")[column]
+            assert ranked[first[3]] == (ranked.min() if least else ranked.max())
+            shown = next(
+                g
+                for g in drawn["comparison"]["groups"]
+                if (g["contrast"], g["group"]) == (contrast, group)
+            )
+            assert shown["tested"] == len(genes)
+            assert (
+                sum(shown["called"][branch]) == summary.loc[(contrast, group, branch)].significant
+            )
 
 
 def test_every_file_keeps_its_contract(demo):
