@@ -63,7 +63,7 @@ def differential_expression(rng, branch, contrast, group, genes, effect):
     """A test of one group by one branch; `effect` are the fold changes behind it."""
     log2fc = effect + rng.normal(0, 0.4, len(genes))
     fdr = np.clip(np.exp(-3 * np.abs(log2fc)) * rng.uniform(0.2, 2, len(genes)), 0, 1)
-    own = {"deep": {"posterior": 1 - fdr}, "manual": {"pvalue": fdr / 2}}[branch]
+    own = {"deep": {"posterior": 1 - fdr}, "manual": {"pvalue": fdr / 2}}.get(branch, {})
     table = {
         "contrast": contrast,
         "group": group,

@@ -37,7 +37,7 @@ def test_no_number_is_typed_where_the_code_has_it(tmp_path, monkeypatch, told):
     files, params = write_study(tmp_path)
     params.config["cells"]["remove_ambient"] = True
     # Each sentence that a study can have.
-    monkeypatch.setattr("latere.report.inputs.Inputs.methods", lambda *_: 1)
+    monkeypatch.setattr("latere.report.inputs.Inputs.called_by", lambda *_: 1)
     shares = {"poor", "rich", "plausible", "doublets_per_1000", "most_doublets"}
     other = {
         name: 0.7001 + at / 10_000 if name in shares else 7_000_001 + at

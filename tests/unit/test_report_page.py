@@ -11,7 +11,7 @@ import pytest
 from report_study import HOSTILE, SVG, write_study
 
 from latere import figures
-from latere.branches import REGISTRY
+from latere.branches import REGISTRY, Branch
 from latere.report.page import SECTIONS, TEMPLATES, build_page
 from latere.truth.tests import POOLED
 
@@ -86,6 +86,28 @@ def test_each_branch_has_its_place(report_page):
     for branch in names.values():
         assert branch.embedding in reading and (branch.fdr or "does not test") in reading
     assert "Harmony embeds cells and does not test genes." in reading
+
+
+def test_a_branch_that_the_report_does_not_know(tmp_path, monkeypatch):
+    new = Branch("new", "New way", "a new space", "a new FDR", "#123456")
+    monkeypatch.setitem(REGISTRY, "new", new)
+    names = ["deep", "manual", "new"]
+    page = build_page(
+        *write_study(tmp_path, truth=False, embedding=names, testing=names), "0123abc"
+    )
+    parts, data = sections_of(page), data_of(page)
+    assert ".branch-new { --branch: #123456; }" in page
+    assert "a new space" in parts["reading"] and "a new FDR" in parts["reading"]
+    assert "New way: cells were embedded by a new space." in text_of(parts["methods"])
+    titles = [text_of(title) for title in re.findall("<h3>(.*?)</h3>", parts["comparison"], re.S)]
+    pairs = [
+        "deep (scVI) and manual (edgeR)",
+        "deep (scVI) and New way",
+        "manual (edgeR) and New way",
+    ]
+    assert titles == [*pairs, "Fold changes", "What was not tested"]
+    assert data["drawn"]["genes"][2]["headings"] == ["log2fc", "case", "control", "fdr"]
+    assert [b["name"] for b in data["drawn"]["maps"]["branches"]] == names
 
 
 def test_a_study_of_one_branch(tmp_path):

@@ -130,8 +130,9 @@ def collect(inputs: Inputs) -> dict:
     limit_table = read_tsv(files.limits)
     limits, limit_columns = describe_limits(limit_table)
     numbers = [call["genes"] for call in calls]
+    figures = [path for path in map(Path, files.figures) if path.suffix == ".svg"]
     return {
-        "figures": {Path(path).stem: embed(path) for path in files.figures if is_svg(path)},
+        "figures": {path.stem: embed(path) for path in figures},
         "calls": calls,
         "corrected": inputs.corrected,
         "qc": records(inputs.qc),
@@ -147,8 +148,3 @@ def collect(inputs: Inputs) -> dict:
         "min_counts": MIN_COUNTS_TESTABLE,
         "min_samples": min(MIN_SAMPLES_TESTABLE, len(inputs.samples)),
     }
-
-
-def is_svg(path) -> bool:
-    """Whether a figure is the one of its formats that a page embeds."""
-    return Path(path).suffix == ".svg"

@@ -94,7 +94,8 @@ def draw_fold_changes(calls: pd.DataFrame, testing: list[str]) -> dict:
     groups, names = [], {}
     for (contrast, group), rows in calls.groupby(KEY, sort=False, observed=True):
         genes = rows.drop_duplicates("gene_id").set_index("gene_id")["gene_name"]
-        of = {name: part.set_index("gene_id").loc[genes.index] for name, part in by_branch(rows)}
+        parts = rows.groupby("branch", observed=True)
+        of = {name: part.set_index("gene_id").loc[genes.index] for name, part in parts}
         called = np.column_stack([of[name]["significant"] for name in testing])
         shown = thin(called.any(axis=1), UNCALLED_SHOWN)
         groups.append(
@@ -114,11 +115,6 @@ def draw_fold_changes(calls: pd.DataFrame, testing: list[str]) -> dict:
             }
         )
     return {"names": list(names), "groups": groups}
-
-
-def by_branch(rows: pd.DataFrame):
-    """The rows of each branch."""
-    return rows.groupby("branch", observed=True)
 
 
 def collect(inputs: Inputs) -> dict:

@@ -140,6 +140,6 @@ class Inputs:
         """Runs whose ambient RNA is known, so that it can be removed."""
         return sum(told["ambient"]["share"] is not None for told in self.ambient)
 
-    def methods(self, *names: str) -> int:
-        """Runs whose cells were called by one of these methods of `call_cells`."""
-        return sum(told["calling"]["method"] in names for told in self.ambient)
+    def called_by(self, method: str) -> int:
+        """Runs whose cells were called by a method of `call_cells`."""
+        return sum(told["calling"]["method"] == method for told in self.ambient)

@@ -14,7 +14,7 @@ from latere import design, doublets, droplets, quality
 from latere.report.formats import format_number
 from latere.report.inputs import Inputs, read_json
 from latere.report.reading import describe_groups
-from latere.tables import PER_CELL
+from latere.tables import PER_CELL, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,15 @@ def collect(inputs: Inputs) -> dict:
     training = inputs.files.get("training")
     return {
         "code": Constants(),
+        "unknown": UNKNOWN,
         "commit": inputs.commit,
         "snakemake": inputs.params.snakemake,
         "n_runs": len(inputs.runs),
         "n_from_reads": len(inputs.metrics),
-        "n_given": inputs.methods("given"),
-        "n_tested": inputs.methods("emptyDrops"),
-        "n_threshold": inputs.methods("threshold"),
-        "n_filtered": inputs.methods("all"),
+        "n_given": inputs.called_by("given"),
+        "n_tested": inputs.called_by("emptyDrops"),
+        "n_threshold": inputs.called_by("threshold"),
+        "n_filtered": inputs.called_by("all"),
         "corrected": inputs.corrected,
         "doublet_method": inputs.doublets[0]["method"],
         "fallback_runs": sum(told["threshold_by"] == "expected rate" for told in inputs.doublets),
