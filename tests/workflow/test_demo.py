@@ -218,14 +218,14 @@ def test_the_report_draws_what_the_tables_say(demo, cells):
     page = (demo / "report.html").read_text()
     drawn = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])["drawn"]
     points = drawn["maps"]["points"]
-    assert set(BRANCHES) <= set(points)
+    assert set(EMBEDDING) <= set(points)
     for branch, of_branch in points.items():
         umap = pd.read_parquet(demo / branch / "umap.parquet").set_index("cell")
         assert of_branch["x"] == pytest.approx(umap.loc[cells.obs_names, "umap_1"], abs=1e-3)
     best = {"deep": ("posterior", False), "manual": ("pvalue", True)}
     top = {table["name"]: table["rows"] for table in drawn["genes"]}
     summary = read_tsv(demo / "comparison/summary.tsv").set_index(["contrast", "group", "branch"])
-    for branch, contrast in itertools.product(BRANCHES, CONTRASTS):
+    for branch, contrast in itertools.product(TESTING, CONTRASTS):
         table = pd.read_parquet(demo / branch / f"de/{contrast}.parquet")
         for group, genes in table.groupby("group"):
             column, least = best[branch]
