@@ -13,7 +13,8 @@
 
   function drawMap() {
     const width = $("map").clientWidth - 22;  // less the margins
-    const across = Math.min(branches.length, Math.max(1, Math.floor(width / 330))), down = Math.ceil(branches.length / across);
+    // Rows of like length: four panels are two and two.
+    const fit = Math.max(1, Math.floor(width / 330)), down = Math.ceil(branches.length / fit), across = Math.ceil(branches.length / down);
     const gap = 30 / width, wide = Math.min((1 - gap * (across - 1)) / across, 600 / width), panel = Math.min(560, wide * width * 0.95);
     const titles = branches.map(branch => wrap(`${branch.title}: ${branch.embedding}`, Math.floor(wide * width / 9)));
     const head = 20 * Math.max(...titles.map(lines => lines.length)) + 10, row = panel + head + 24;
