@@ -167,6 +167,7 @@ def test_runs_are_told_apart_and_summed():
     table = compare_runs(counts, selection, ambient, cells, truth).set_index("run")
     assert table["called_true"].tolist() == [3, 5, 8]
     assert table["true_cells"].tolist() == [5, 5, 10]
+    assert table["true_cells"].dtype == int
     assert np.isnan(table.loc[EVERY_RUN, "calling_depth"])
     assert table["share_true_called"].tolist() == [0.6, 1, 0.8]
     assert table.loc["r2", ["doublet_precision", "doublet_recall"]].tolist() == [0.5, 1]

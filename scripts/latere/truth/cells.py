@@ -217,7 +217,10 @@ def compare_runs(
             }
         )
     table = pd.DataFrame(rows).set_index("run")
+    counts = table.select_dtypes("integer").columns.difference(["calling_depth"])
     table.loc[EVERY_RUN] = table.sum(skipna=False).where(table.columns != "calling_depth")
+    # Numbers of a row in which one is missing have become floats.
+    table[counts] = table[counts].astype(int)
     totals[EVERY_RUN] = tuple(np.sum(list(totals.values()), axis=0))
     found = table["heterotypic_marked"] + table["homotypic_marked"]
     table["share_called_true"] = table["called_true"] / table["called"]
