@@ -177,8 +177,12 @@ def read_parts(counts, rows: np.ndarray, columns: np.ndarray, n_columns: int):
     from scipy.sparse import csr_matrix
 
     indptr, columns = counts["indptr"][:], columns.astype(np.int32)
-    steps = np.searchsorted(indptr, np.arange(PART, indptr[-1], PART))
-    bounds = np.unique([0, *steps, len(rows)])
+    if not rows.any():
+        return
+    # From the first to the last of the rows: those of a sample mostly lie together.
+    start, end = np.flatnonzero(rows)[[0, -1]] + [0, 1]
+    steps = np.searchsorted(indptr, np.arange(indptr[start] + PART, indptr[end], PART))
+    bounds = np.unique([start, *steps, end])
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
         if not rows[first:last].any():
             continue

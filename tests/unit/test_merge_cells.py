@@ -174,3 +174,24 @@ def test_rows_of_no_entry_are_read(tmp_path, parts):
     with h5py.File(tmp_path / "none.h5ad") as file:
         rows = np.array([True, False, True, True, False])
         assert read_counts(file["X"], rows, np.ones(3, dtype=bool)).shape == (3, 3)
+
+
+class Recorded:
+    """A stored array that counts what is read of it."""
+
+    def __init__(self, values):
+        self.values, self.read, self.dtype = values, 0, values.dtype
+
+    def __getitem__(self, key):
+        part = self.values[key]
+        self.read += part.size
+        return part
+
+
+def test_no_more_is_read_than_what_lies_between_the_rows():
+    counts = sp.random(100, 20, 0.5, format="csr", random_state=0)
+    stored = {name: Recorded(getattr(counts, name)) for name in ("data", "indices", "indptr")}
+    rows = np.isin(np.arange(100), [40, 42, 59])
+    part = read_counts(stored, rows, np.ones(20, dtype=bool))
+    np.testing.assert_array_equal(part.toarray(), counts[rows].toarray())
+    assert stored["data"].read == counts[40:60].nnz
