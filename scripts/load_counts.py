@@ -1,5 +1,5 @@
-"""Counts of one run in one form, whichever form they come in; what are no counts is refused with
-the reason, and what is raw or filtered is found out from the data."""
+"""Counts of one run in one form, whatever their form was. Values that are not counts are rejected
+with a reason; the data show whether barcodes are raw or filtered."""
 
 import json
 from pathlib import Path
@@ -31,15 +31,15 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
     Returns
     -------
     AnnData
-        X: int32 CSR, barcodes x genes; obs: by barcode, with `given` where the source says which
+        X: int32 CSR, barcodes x genes; obs: by barcode, with `given` if the source says which
         are cells; var: gene_name, by gene_id.
     dict
-        What was found, for people and checks.
+        Facts on the matrix, for people and checks.
 
     Raises
     ------
     StudyError
-        It cannot be read, holds no counts, or is not what the sheet says.
+        It cannot be read, has no counts, or is not what the sheet says.
     """
     from anndata import AnnData
 
@@ -49,7 +49,8 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
     left_out = features.loc[~genes, "type"].value_counts().to_dict()
     if not genes.any():
         has = ", ".join(f"{kind}: {number:,}" for kind, number in left_out.items()) or "no feature"
-        raise StudyError(where, f"has no gene expression ({has})", "Give the matrix of the RNA.")
+        problem, fix = f"has no gene expression ({has})", "Give the matrix of the RNA."
+        raise StudyError(where, problem, fix, code="no-gene-expression")
     if left_out:
         values = values[:, genes]
     stored_as = str(values.dtype)
@@ -81,7 +82,7 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
         "molecules": int(n_counts.sum()),
         "entries": int(counts.nnz),
         "largest_count": int(counts.data.max()) if counts.nnz else 0,
-        # Depth varies from cell to cell, unless somebody took that out.
+        # Depth varies from cell to cell, unless it was normalised.
         "depth_cv": float(filled.std() / filled.mean()) if filled.size else None,
         "left_out": left_out,
         "identifiers": identifiers,
@@ -90,8 +91,8 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
     return AnnData(counts, obs=obs, var=var), facts
 
 
-def tell(facts: dict, where: str, log) -> None:
-    """Say what was found, and what a person should look at."""
+def log_facts(facts: dict, where: str, log) -> None:
+    """Log the facts on a matrix, with warnings where a person should check."""
     barcodes = facts["barcodes"]
     log.info(
         "%s: %s, %s barcodes (decided by %s: %s)",
@@ -114,7 +115,7 @@ def tell(facts: dict, where: str, log) -> None:
     for kind, number in facts["left_out"].items():
         log.warning("%s: %d features of type %s are left out", where, number, kind)
     if facts["identifiers"]["duplicated_ids"]:
-        log.warning("%s: gene ids stand there twice: %s", where, facts["identifiers"])
+        log.warning("%s: gene ids are duplicated: %s", where, facts["identifiers"])
 
 
 def main(snakemake):
@@ -124,7 +125,7 @@ def main(snakemake):
         files = list(find_files(files[0]))
     where = f"run {run}, {files[0]}"
     counts, facts = load_counts(files, snakemake.params.layout, where, snakemake.threads)
-    tell(facts, where, log)
+    log_facts(facts, where, log)
     write_counts(snakemake.output.counts, counts)
     Path(snakemake.output.facts).write_text(
         json.dumps({"run": run} | facts, indent=2) + "\n", encoding="utf-8"

@@ -1,4 +1,4 @@
-"""The registry of branches: one entry each. Rules, comparison, truth and report follow from it.
+"""The registry of branches: one entry each. Rules, comparison, truth and report use it.
 
 A branch that embeds writes `{name}/embedding.parquet`; a branch that tests writes
 `{name}/tests/{design}.parquet`. Its rules lie in `rules/{name}.smk`.
@@ -19,11 +19,11 @@ class Branch:
     name
         Its folder in the results and its key in the configuration.
     title
-        For people: what it embeds or tests with.
+        Title of the branch: its method.
     embedding
-        For people: what its embedding is; empty if it does not embed.
+        What its embedding is, in words; empty if it does not embed.
     fdr
-        For people: what its `fdr` means; empty if it does not test.
+        What its `fdr` means, in words; empty if it does not test.
     colour
         In all figures, as a hexadecimal code.
     files
@@ -84,7 +84,7 @@ def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     Parameters
     ----------
     names
-        Of branches.
+        Names of branches.
     """
     names = list(names)
     return [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]

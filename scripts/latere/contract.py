@@ -1,4 +1,4 @@
-"""Tables against their contracts, which `config/schemas/tables.yaml` holds: one writer for all."""
+"""Tables and their contracts (`config/schemas/tables.yaml`): one writer for all tables."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -9,7 +9,7 @@ import yaml
 from pandas.api import types
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "config/schemas/tables.yaml"
-# Whether the values of a column are of a type; those of an empty table have none.
+# Whether the values of a column have a type; an empty column has none.
 IS_TYPE = {
     "text": lambda values: (
         types.is_string_dtype(values)
@@ -43,7 +43,7 @@ def check_table(table: pd.DataFrame, name: str, contract: Mapping) -> None:
     table
         The table.
     name
-        Of the table, for messages.
+        Name of the table, for messages.
     contract
         Its entry in `tables.yaml`: columns, and others if there may be more.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Fewer samples on a side have no spread of their own.
+# With fewer samples, a side has no variance.
 MIN_SAMPLES = 2
 
 
@@ -16,7 +16,7 @@ def design_matrix(case: Sequence[bool], covariates: Sequence[Sequence[str]]) -> 
     case
         Whether a sample is on the case side; length `n_samples`.
     covariates
-        For each covariate its value in each sample.
+        For each covariate, its value in each sample.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def design_matrix(case: Sequence[bool], covariates: Sequence[Sequence[str]]) -> 
 
 
 def is_estimable(case: Sequence[bool], covariates: Sequence[Sequence[str]]) -> bool:
-    """Whether the contrast can be told from the covariates with a replicate to spare.
+    """Whether the contrast can be separated from the covariates, with a replicate to spare.
 
     The covariates alone must not span the contrast, and at least one residual degree of
     freedom must be left.

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
     Parameters
     ----------
     text
-        May quote what stands in any file.
+        May quote the content of any file.
     """
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
@@ -33,9 +33,9 @@ class StudyError(Exception):
     where
         The file, and in it the row, column or key.
     problem
-        What is wrong, with the value that is.
+        What is wrong, with the value.
     fix
-        What to do about it.
+        What to do.
     code
         A stable name of this kind of problem, in words with hyphens; the message shows it.
     """
@@ -53,9 +53,19 @@ class StudyError(Exception):
         made = partial(type(self), code=self.code)
         return made, (self.where, self.problem, self.fix)
 
+    @property
+    def codes(self) -> list[str]:
+        """The code, as a list: of several errors there are several."""
+        return [self.code]
+
+    def within(self, where: str) -> "StudyError":
+        """The same error, with the place that names its place."""
+        place = f"{where}: {self.where}" if self.where else where
+        return StudyError(place, self.problem, self.fix, code=self.code)
+
 
 class StudyErrors(StudyError):
-    """Several problems, told at once, so that one dry run shows them all.
+    """Several problems, reported at once, so that one dry run shows them all.
 
     Parameters
     ----------
@@ -66,26 +76,36 @@ class StudyErrors(StudyError):
     SHOWN = 10
 
     def __init__(self, errors: list[StudyError]):
+        self.errors = list(errors)
         lines = [str(error) for error in errors[: self.SHOWN]]
         if len(errors) > self.SHOWN:
             lines.append(f"... and {len(errors) - self.SHOWN} more problems of this kind.")
         Exception.__init__(self, "\n".join(lines))
 
+    def __reduce__(self):
+        """What it takes to raise them again in another process."""
+        return type(self), (self.errors,)
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of its parts, in their order."""
+        return [code for error in self.errors for code in error.codes]
+
 
 def raise_all(errors: Iterable[StudyError]) -> None:
-    """Raise the problems of one stage of checks together; nothing where there is none."""
+    """Raise the problems of one stage of checks together, if there are any."""
     errors = list(errors)
     if errors:
         raise StudyErrors(errors)
 
 
 def fix_missing(*paths: str) -> str:
-    """What to do about files that do not exist.
+    """The fix for files that do not exist.
 
     Parameters
     ----------
     paths
-        As the user named them; one in a bucket, as s3:// and gs:// name it, is no path here.
+        As the user named them. An address of a bucket (s3://, gs://) is not a path.
 
     Returns
     -------
@@ -94,7 +114,7 @@ def fix_missing(*paths: str) -> str:
     """
     if any("://" in path for path in paths):
         return (
-            "Download it, and name its path. Only a matrix or a reference may be a URL, and that "
-            "of http, https or ftp."
+            "Download it, and name its path. Only a matrix or a reference may be a URL, with http, "
+            "https or ftp."
         )
     return "Check the path; it is relative to the folder Snakemake works in."

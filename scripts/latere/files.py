@@ -1,5 +1,5 @@
-"""The files that a user names: looked at before they are opened, and read up to a limit, so that
-a pipe, a device or a file without end neither waits nor fills the memory."""
+"""The files that a user names: checked before they are opened, and read up to a limit, so that
+a pipe, a device or an endless file does not block and does not fill the memory."""
 
 import errno
 import gzip
@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from latere.errors import StudyError, StudyErrors, fix_missing
+from latere.fault import Fault
 
 # Most bytes of a table that a person writes, and of the head of any other file.
 MOST_TEXT, HEAD = 64 << 20, 1 << 16
-MISSING = "does not exist"
 GZIP = b"\x1f\x8b"
-# What is raised where a gzip stream is cut off or damaged; and where a file of any form is, or
-# holds something else than its form promises.
+# Raised where a gzip stream is truncated or damaged; and where a file of any form is, or has
+# other content than its form promises.
 BAD_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 UNREADABLE = (*BAD_GZIP, OSError, LookupError, ValueError, TypeError, AttributeError)
 UNREADABLE += (RuntimeError, OverflowError)
@@ -30,16 +30,16 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# What a table is instead, by its first bytes.
+# Files that are not a table, by their first bytes.
 OTHERS = {
-    GZIP: ("a gzipped file", "Unpack it with `gunzip`, and name that."),
+    GZIP: ("a gzipped file", "Unpack it with `gunzip`, and name the result."),
     b"PK\x03\x04": ("a spreadsheet (.xlsx) or a zip file", "Save it as text, separated by tabs."),
     b"\xff\xfe": ("UTF-16 text", "Save it as UTF-8."),
     b"\xfe\xff": ("UTF-16 text", "Save it as UTF-8."),
 }
 
 
-def fault_of(path: str | Path) -> tuple[str, str] | None:
+def fault_of(path: str | Path) -> Fault | None:
     """Why a path is not a regular file that can be read; links are followed, nothing is opened.
 
     Parameters
@@ -49,41 +49,47 @@ def fault_of(path: str | Path) -> tuple[str, str] | None:
 
     Returns
     -------
-    tuple of str or None
-        What is wrong and what to do about it; None if nothing is.
+    Fault or None
+        None if nothing is wrong.
     """
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except ValueError:
-        return "has a NUL character in its name", "Remove it."
+        return Fault("has a NUL character in its name", "Remove it.", code="control-character")
     except OSError as error:
         return _explain(str(path), error)
     if kind != stat.S_IFREG:
-        return f"is {KINDS.get(kind, 'of an unknown kind')}, not a file", "Name a regular file."
+        problem = f"is {KINDS.get(kind, 'of an unknown kind')}, not a file"
+        return Fault(problem, "Name a regular file.", code="not-a-file")
     if not os.access(path, os.R_OK):
-        return "cannot be read: permission denied", "Change its mode (`chmod`), or name a copy."
+        fix = "Change its mode (`chmod`), or name a copy."
+        return Fault("cannot be read: permission denied", fix, code="no-permission")
     return None
 
 
-def _explain(path: str, error: OSError) -> tuple[str, str]:
-    """A failed look at a path, for a person."""
+def _explain(path: str, error: OSError) -> Fault:
+    """The fault of a path that cannot be opened."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if os.path.islink(path):
-            return f"is a link to '{os.readlink(path)}', which does not exist", "Correct the link."
-        return MISSING, fix_missing(path)
+            problem = f"is a link to '{os.readlink(path)}', which does not exist"
+            return Fault(problem, "Correct the link.", code="broken-link")
+        return Fault("does not exist", fix_missing(path), code="missing-file")
     if error.errno == errno.ELOOP:
-        return "is a link that leads back to itself", "Link it to a file."
+        return Fault("is a link to itself", "Link it to a file.", code="circular-link")
     if error.errno == errno.ENAMETOOLONG:
         size = len(os.fsencode(path))
         problem = f"is too long ({size:,} bytes): a name has 255 at most, a path 4,095"
-        return problem, "Give the file a shorter name, or move it."
+        fix = "Give the file a shorter name, or move it."
+        return Fault(problem, fix, code="path-too-long")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "cannot be reached: permission denied", "Change the mode of its folder (`chmod`)."
-    return f"cannot be looked at: {error.strerror}", "Check the file system that it lies on."
+        fix = "Change the mode of its folder (`chmod`)."
+        return Fault("cannot be reached: permission denied", fix, code="no-permission")
+    problem = f"cannot be accessed: {error.strerror}"
+    return Fault(problem, "Check the file system of the path.", code="unreadable-file")
 
 
 def require_file(path: str | Path, where: str = "") -> None:
-    """Refuse what is not a regular file that can be read.
+    """Reject a path that is not a regular file that can be read.
 
     Parameters
     ----------
@@ -98,8 +104,8 @@ def require_file(path: str | Path, where: str = "") -> None:
         What is wrong with it.
     """
     if fault := fault_of(path):
-        problem, fix = fault
-        raise StudyError(where or str(path), f"'{path}' {problem}" if where else problem, fix)
+        problem = f"'{path}' {fault.problem}" if where else fault.problem
+        raise StudyError(where or str(path), problem, fault.fix, code=fault.code)
 
 
 def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
@@ -120,38 +126,41 @@ def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
         It is not a regular file, too large, or not text in UTF-8.
     """
     if fault := fault_of(path):
-        problem, fix = fault
-        missing = problem == MISSING and key
-        raise StudyError(str(path), problem, f"Check {key}." if missing else fix)
+        fix = f"Check {key}." if fault.code == "missing-file" and key else fault.fix
+        raise StudyError(str(path), fault.problem, fix, code=fault.code)
     try:
         with open(path, "rb") as file:
             data = file.read(most + 1)
     except OSError as error:
-        raise StudyError(str(path), *_explain(str(path), error)) from None
+        fault = _explain(str(path), error)
+        raise StudyError(str(path), *fault, code=fault.code) from None
     if len(data) > most:
         problem = f"is larger than {most >> 20} MB, the most that is read"
-        raise StudyError(str(path), problem, f"Check {key}: is it the right file?")
+        fix = f"Check {key}: is it the right file?"
+        raise StudyError(str(path), problem, fix, code="file-too-large")
     for magic, (form, fix) in OTHERS.items():
         if data.startswith(magic):
-            raise StudyError(str(path), f"is {form}, not a text file", fix)
+            raise StudyError(str(path), f"is {form}, not a text file", fix, code="not-text-file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problem = f"is not UTF-8: the byte 0x{data[error.start]:02x} is not text"
-        raise StudyError(f"{path}, row {line}", problem, "Save it as UTF-8 text.") from None
+        fix = "Save it as UTF-8 text."
+        raise StudyError(f"{path}, row {line}", problem, fix, code="not-utf8") from None
     if (at := text.find("\0")) >= 0:
         line = text.count("\n", 0, at) + 1
-        raise StudyError(f"{path}, row {line}", "has a NUL character", "Save it as UTF-8 text.")
+        problem, fix = "has a NUL character", "Save it as UTF-8 text."
+        raise StudyError(f"{path}, row {line}", problem, fix, code="control-character")
     return text
 
 
 def read_rows(path: str | Path, key: str) -> list[tuple[int, str]]:
-    """Lines of a table that a person wrote, with their numbers; no comment and no empty one.
+    """Lines of a table that a person wrote, with their numbers, without comments and empty lines.
 
     Parameters and errors as of `read_text`.
     """
-    # Not `splitlines`, which parts a cell with a form feed or U+2028 in two rows.
+    # Not `splitlines`, which splits a cell with a form feed or U+2028 into two rows.
     lines = re.split("\r\n|\n|\r", read_text(path, key))
     return [
         (number, line)
@@ -172,17 +181,20 @@ def read_table(path: str | Path, key: str) -> tuple[list[str], list[tuple[int, d
     """
     lines = [(number, line.split("\t")) for number, line in read_rows(path, key)]
     if not lines:
-        raise StudyError(str(path), "has no header", "Give a table with tabs between its columns.")
+        fix = "Give a table with tabs between its columns."
+        raise StudyError(str(path), "has no header", fix, code="empty-table")
     (first, header), *rows = lines
     header = [name.strip() for name in header]
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         where = f"{path}, row {first}"
-        raise StudyError(where, f"column '{twice[0]}' appears twice", "Keep one of them.")
+        problem = f"column '{twice[0]}' appears twice"
+        raise StudyError(where, problem, "Keep one of them.", code="duplicated-column")
     if errors := [
         StudyError(
             f"{path}, row {number}",
             f"has {len(cells)} columns, the header has {len(header)}",
             "Give every row the same number of tabs.",
+            code="row-length",
         )
         for number, cells in rows
         if len(cells) != len(header)
@@ -192,7 +204,7 @@ def read_table(path: str | Path, key: str) -> tuple[list[str], list[tuple[int, d
 
 
 def open_bytes(path: str | Path, unpack: Callable = gzip.open):
-    """Open a file for reading bytes, gzipped or not, by what it holds and not by its name.
+    """Open a file for reading bytes, gzipped or not, by its content and not by its name.
 
     Parameters
     ----------
@@ -213,7 +225,7 @@ def open_plain(path: str | Path) -> Iterator:
     Raises
     ------
     StudyError
-        It is not a regular file; or what is read turns out to be truncated or damaged.
+        It is not a regular file; or its gzip stream turns out to be truncated or damaged.
     """
     require_file(path)
     try:
@@ -222,7 +234,8 @@ def open_plain(path: str | Path) -> Iterator:
     except BAD_GZIP as error:
         size = f"{Path(path).stat().st_size:,} bytes"
         problem = f"its gzip stream is truncated or damaged ({size}; {error})"
-        raise StudyError(str(path), problem, "Fetch it again, and compare its size.") from None
+        fix = "Fetch it again, and compare its size."
+        raise StudyError(str(path), problem, fix, code="truncated-file") from None
 
 
 def read_head(path: str | Path, size: int = HEAD) -> bytes:

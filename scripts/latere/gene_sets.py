@@ -1,4 +1,4 @@
-"""The genes that tell the quality of a cell, its phase in the cell cycle, the sex of a sample."""
+"""Genes that indicate the quality of a cell, its phase in the cell cycle, the sex of a sample."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ def read_gene_sets(path: str | Path):
     ----------
     path
         TSV as ``config/gene_sets.tsv``: ``#`` begins a comment; a ``gene_name`` that ends in ``*``
-        stands for all names that begin so; one of ``gene_name`` and ``gene_id`` may be empty.
+        stands for all names with this beginning; one of ``gene_name`` and ``gene_id`` may be empty.
 
     Returns
     -------
     pandas.DataFrame
-        A row a gene, text: gene_set, species, gene_name, gene_id, source.
+        One row per gene, text: gene_set, species, gene_name, gene_id, source.
 
     Raises
     ------
@@ -42,26 +42,31 @@ def read_gene_sets(path: str | Path):
     try:
         table = pd.read_csv(path, sep="\t", comment="#", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise StudyError(str(path), f"no table of gene sets can be read: {error}", fix) from None
+        problem = f"cannot be read as a table of gene sets: {error}"
+        raise StudyError(str(path), problem, fix, code="unreadable-table") from None
     missing = [column for column in COLUMNS if column not in table]
     if missing:
-        raise StudyError(str(path), f"has no column {', '.join(missing)}", fix)
+        raise StudyError(
+            str(path), f"has no column {', '.join(missing)}", fix, code="missing-column"
+        )
     unknown = table.loc[~table["gene_set"].isin(GENE_SETS), "gene_set"].unique()
     if len(unknown):
         known = f"Known gene sets: {', '.join(GENE_SETS)}."
-        raise StudyError(str(path), f"unknown gene set '{unknown[0]}'", known)
+        problem = f"unknown gene set '{unknown[0]}'"
+        raise StudyError(str(path), problem, known, code="unknown-gene-set")
     nameless = table.index[(table["gene_name"] == "") & (table["gene_id"] == "")]
     if len(nameless):
         row = table.loc[nameless[0], "gene_set"]
-        raise StudyError(str(path), f"a row of '{row}' has neither gene_name nor gene_id", fix)
+        problem = f"a row of '{row}' has neither gene_name nor gene_id"
+        raise StudyError(str(path), problem, fix, code="missing-gene")
     return table[list(COLUMNS)]
 
 
 def find_members(gene_sets, var) -> dict:
     """Which genes of a matrix belong to each set.
 
-    A gene belongs to a set if its id or its name stands there, of whatever species: ids tell
-    species apart, and so does the case of names (MCM5 of human, Mcm5 of mouse).
+    A gene belongs to a set if its id or its name is listed, for any species: ids distinguish
+    species, and so does the case of names (MCM5 of human, Mcm5 of mouse).
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class Published:
     level
         ``run`` or ``sample``.
     name
-        Of the run or the sample.
+        Name of the run or the sample.
     cells
         Number of cells.
     source
@@ -59,7 +59,7 @@ def read_published(
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         fix = f"Give a TSV with {', '.join(COLUMNS)}."
-        raise StudyError(str(path), f"has no column '{missing[0]}'", fix)
+        raise StudyError(str(path), f"has no column '{missing[0]}'", fix, code="missing-column")
     found, unknown, errors, seen = [], [], [], set()
     for number, row in rows:
         where = f"{path}, row {number}"
@@ -70,15 +70,17 @@ def read_published(
             continue
         level, name, source = found[-1].level, found[-1].name, found[-1].source
         if (level, name, source) in seen:
-            problem = f"{level} {name!r} stands there twice with the source {source!r}"
-            errors.append(StudyError(where, problem, "Keep one, or tell the sources apart."))
+            problem = f"{level} {name!r} appears twice with the source {source!r}"
+            fix = "Keep one, or give the sources different names."
+            errors.append(StudyError(where, problem, fix, code="duplicated-row"))
         seen.add((level, name, source))
         if names and name not in names[level]:
             unknown.append((where, f"{level} {name!r} is not in the sample sheet"))
     if unknown:
         where, problem = unknown[0]
         more = f", nor are {len(unknown) - 1} others of the table" if len(unknown) > 1 else ""
-        errors.append(StudyError(where, problem + more, "Is it the table of this study?"))
+        fix = "Check that it is the table of this study."
+        errors.append(StudyError(where, problem + more, fix, code="unknown-name"))
     if errors:
         raise StudyErrors(errors)
     return found
@@ -87,15 +89,16 @@ def read_published(
 def _to_published(row: dict, where: str) -> Published:
     row = {column: row[column].strip() for column in COLUMNS}
     if row["level"] not in LEVELS:
-        raise StudyError(
-            where, f"level {row['level']!r} is not known", f"Known: {', '.join(LEVELS)}."
-        )
+        problem, fix = f"level {row['level']!r} is not known", f"Known: {', '.join(LEVELS)}."
+        raise StudyError(where, problem, fix, code="invalid-value")
     if not re.fullmatch("[0-9]{1,12}", row["cells"]):
-        raise StudyError(where, f"cells {row['cells']!r} is no number", "Write a whole number.")
+        problem = f"cells {row['cells']!r} is not a number"
+        raise StudyError(where, problem, "Write a whole number.", code="invalid-value")
     if not row["source"]:
-        raise StudyError(where, "the source is empty", "Tell who counted.")
+        fix = "Write who counted the cells."
+        raise StudyError(where, "the source is empty", fix, code="empty-value")
     for column in ("source", "reference"):
         if is_formula(row[column]):
             problem = f"the {column} {row[column]!r} is not valid: {FORMULA_PROBLEM}"
-            raise StudyError(where, problem, FORMULA_FIX)
+            raise StudyError(where, problem, FORMULA_FIX, code="formula")
     return Published(**row | {"cells": int(row["cells"])})

@@ -13,9 +13,9 @@ UNKNOWN = "unknown"
 PER_CELL = 1e4
 # The layer of counts without ambient RNA.
 CORRECTED = "corrected"
-# Runs that share a smaller part of their genes are not named alike.
+# Runs that share a smaller part of their genes use different names of genes.
 SAME_GENES = 0.5
-# Of 5.5 million entries: written in 0.27 s, read in 0.09 s, 1.5 bytes an entry; with lzf 0.26 s,
+# Of 5.5 million entries: written in 0.27 s, read in 0.09 s, 1.5 bytes per entry; with lzf 0.26 s,
 # 0.11 s and 4.3 bytes, with gzip as it is by default 0.78 s, 0.12 s and 2.2 bytes.
 STORED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 # Entries of a stored matrix that are read at a time, 32 MB; cells that are normalised at a time.
@@ -62,16 +62,16 @@ def join_tests(design: str, of_group: dict[str, pd.DataFrame], own: Sequence[str
     Parameters
     ----------
     design
-        Its name.
+        Name of the design.
     of_group
-        By group: a row a tested gene.
+        By group: one row per tested gene.
     own
         Columns of the branch beside `TEST_COLUMNS`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `TEST_COLUMNS`, then `own`; without a row where no group can be tested.
+        Columns `TEST_COLUMNS`, then `own`; no rows if no group can be tested.
     """
     columns = [*TEST_COLUMNS, *own]
     tables = [table.assign(design=design, group=group) for group, table in of_group.items()]
@@ -91,7 +91,7 @@ def read_tsv(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As it was written, though a run is named 01 and a sample NA.
+        As it was written, even if a run is named 01 and a sample NA.
     """
     names = {"run": str, "sample": str}
     return pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"NA"}, converters=names)
@@ -112,7 +112,7 @@ def read_by_cell(path: str | Path, cells: Sequence[str]) -> pd.DataFrame:
 
 
 def log_normalise(cells) -> None:
-    """Scale counts to 10,000 a cell and log1p, in place.
+    """Scale counts to 10,000 per cell and log1p, in place.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def counts_of(file):
 
 
 def read_parts(counts, rows: np.ndarray, columns: np.ndarray, n_columns: int):
-    """Rows of a stored CSR matrix, some at a time, their columns moved.
+    """Rows of a stored CSR matrix, some at a time, with reordered columns.
 
     Parameters
     ----------
@@ -165,9 +165,9 @@ def read_parts(counts, rows: np.ndarray, columns: np.ndarray, n_columns: int):
     rows
         Which rows, boolean (n_rows,).
     columns
-        Where each column goes, (n_columns_stored,); a column that goes to -1 is left out.
+        New position of each column, (n_columns_stored,); a column with -1 is left out.
     n_columns
-        Columns of the parts.
+        Number of columns of the parts.
 
     Yields
     ------
@@ -200,7 +200,7 @@ def read_parts(counts, rows: np.ndarray, columns: np.ndarray, n_columns: int):
 
 
 def read_counts(counts, rows: np.ndarray, genes: np.ndarray, dtype=None):
-    """Part of a stored CSR matrix, in no more memory than the part takes.
+    """Part of a stored CSR matrix, in no more memory than the part needs.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def read_counts(counts, rows: np.ndarray, genes: np.ndarray, dtype=None):
     rows, genes
         Which of them, boolean (n_rows,) and (n_genes,).
     dtype
-        Of the values; as stored if None.
+        Type of the values; as stored if None.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def read_counts(counts, rows: np.ndarray, genes: np.ndarray, dtype=None):
     from scipy.sparse import csr_matrix
 
     most = int(np.diff(counts["indptr"][:])[rows].sum())
-    # Memory is taken up as it is filled.
+    # Memory is used only as it is filled.
     data = np.empty(most, dtype=dtype or counts["data"].dtype)
     indices = np.empty(most, dtype=np.int32)
     columns = np.where(genes, np.cumsum(genes) - 1, -1)
@@ -246,7 +246,7 @@ def read_cells(path: str | Path, genes: str = "", rows: np.ndarray | None = None
     rows
         The cells to read, boolean (n_cells,); all if None.
     dtype
-        Of the counts; as stored if None.
+        Type of the counts; as stored if None.
 
     Returns
     -------

@@ -1,5 +1,5 @@
-"""Paths and URLs as users write them: what they may hold, what in them is secret, and the name that
-a downloaded file is kept under."""
+"""Paths and URLs as users write them: allowed characters, secrets, and the name of a downloaded
+file."""
 
 import hashlib
 import re
@@ -7,10 +7,12 @@ import unicodedata
 from ipaddress import IPv6Address
 from urllib.parse import unquote, urlsplit
 
+from latere.fault import Fault
+
 URL = re.compile(r"(https?|ftp)://", re.IGNORECASE)
 # Snakemake fills in {name} and <name> wherever it is given a path.
 FILLED_IN = re.compile(r"[{}<>]")
-# All that RFC 3986 allows; what is not of it has to be percent-encoded.
+# All but the characters of RFC 3986; these have to be percent-encoded.
 FOREIGN = re.compile(r"[^A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]")
 BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?=[01]|7[Ff])")
 HOST_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -20,7 +22,7 @@ ENDING = re.compile(
 )
 HIDDEN = "***"
 CONCEALED = re.compile(r"[^?#]*\?[^#]*#(query-[0-9a-f]{12})")
-# A password that holds a slash is one, too; a port is none.
+# A password may have a slash; a port is not a password.
 USER = re.compile(r"://([^/?#\s]*@|[^/?#@\s:\[]*:(?!\d+([/?#]|$))\S*@)")
 # What names a value of a query; anything else may be a key itself.
 PARAMETER = re.compile(r"[A-Za-z][\w.-]{0,39}")
@@ -37,7 +39,7 @@ ESCAPED = re.compile(r"^[._-]|_(?=x[0-9A-F]{2})|(?<=\.part)-|[^A-Za-z0-9._-]")
 LONGEST, LONGEST_FOLDERS = 100, 130
 
 
-def find_fault(text: str) -> tuple[str, str] | None:
+def find_fault(text: str) -> Fault | None:
     """What is wrong with a path or a URL, before anything is opened.
 
     Parameters
@@ -47,37 +49,41 @@ def find_fault(text: str) -> tuple[str, str] | None:
 
     Returns
     -------
-    tuple of str or None
-        The problem and what to do; neither holds a secret of the URL. None if there is no fault.
+    Fault or None
+        Without any secret of the URL; None if there is no fault.
     """
     odd = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
     if odd is not None:
-        return f"has the control character {odd!a}", "Remove it, or rename the file."
+        problem, fix = f"has the control character {odd!a}", "Remove it, or rename the file."
+        return Fault(problem, fix, code="control-character")
     if URL.match(text):
         return _find_fault_of_url(text)
     if found := FILLED_IN.search(text):
-        return (
+        return Fault(
             f"has {found[0]!r} in a path, where Snakemake would fill in another text",
             "Rename the file or the folder: { } < > cannot be used in a path.",
+            code="brace-in-path",
         )
     return None
 
 
-def _find_fault_of_url(url: str) -> tuple[str, str] | None:
+def _find_fault_of_url(url: str) -> Fault | None:
     if found := USER.search(url):
         host = re.split("[/?#:]", url[found.end() :])[0]
-        return (
-            "holds a user's name or password",
+        return Fault(
+            "contains a user name or password",
             f"Remove them from the URL, and write a line `machine {host} login USER password "
             "PASSWORD` into ~/.netrc (chmod 600), or into the file that the environment variable "
             "NETRC names.",
+            code="login-in-url",
         )
     if found := FOREIGN.search(url):
         advice = "Write it percent-encoded, as %20 for a blank; a host with its ASCII name (xn--)."
-        return f"has {found[0]!a}, which a URL cannot hold", advice
+        return Fault(f"has {found[0]!a}, which a URL cannot have", advice, code="invalid-url")
     if found := BAD_PERCENT.search(url):
         advice = "Write % as %25, and no control characters."
-        return f"has a '%' that does not encode a character: {url[found.start() :][:3]!r}", advice
+        problem = f"has a '%' that does not encode a character: {url[found.start() :][:3]!r}"
+        return Fault(problem, advice, code="invalid-url")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -86,14 +92,17 @@ def _find_fault_of_url(url: str) -> tuple[str, str] | None:
         elif not all(map(HOST_LABEL.fullmatch, host.removesuffix(".").split("."))):
             raise ValueError
     except ValueError:
-        return "is a URL without a valid host or port", "Write it as https://host/folder/file."
+        fix = "Write it as https://host/folder/file."
+        return Fault("is a URL without a valid host or port", fix, code="invalid-url")
     if "#" in url:
-        return (
+        return Fault(
             "has a fragment (#), which no server receives",
             "Remove it; a # in the name of a file is written %23.",
+            code="invalid-url",
         )
     if {".", ".."} & set(re.split(r"[/\\]", unquote(parts.path))):
-        return "has '.' or '..' in its path", "Write the path without them."
+        fix = "Write the path without them."
+        return Fault("has '.' or '..' in its path", fix, code="invalid-url")
     return None
 
 
@@ -130,7 +139,7 @@ def hide(text: str) -> str:
     """A text in which URLs show neither user, password nor values of a query."""
 
     def replace(match):
-        # What follows a URL in a sentence is none of it.
+        # Punctuation after a URL in a sentence is not part of the URL.
         found = match[0].rstrip(".,:;)]'`")
         after = match[0][len(found) :]
         if URL.match(found):
@@ -165,7 +174,7 @@ def url_name(url: str) -> str:
     -------
     str
         Scheme, host and folders of the URL, its query as a hash, and the file. It matches `NAME`,
-        no two URLs have the same, none leads out of its folder, and none is the folder of another.
+        no two URLs have the same name, no name leads out of its folder or is the folder of another.
         A character that is not a letter, a digit, ``.``, ``_`` or ``-`` is ``_x`` and its
         hexadecimal code.
     """

@@ -1,4 +1,4 @@
-"""Values of a sheet: what no cell may hold, as tables of the study show it."""
+"""Values that no cell of a sheet may have, because tables of the study show them."""
 
 import re
 import unicodedata
@@ -9,8 +9,8 @@ FORMULA = re.compile(
     r"\s*(=|@\w+\(|[+-](.*\|.*!|.*\w\(\s*(['\"]|\$?[A-Za-z]{1,3}\$?\d)))", re.DOTALL
 )
 FORMULA_PROBLEM = "a spreadsheet would run it as a formula"
-FORMULA_FIX = "Let it begin with a letter or a digit."
-# Marks between letters of Persian, Hindi and others, which change what is read.
+FORMULA_FIX = "Begin the value with a letter or a digit."
+# Marks between letters of Persian, Hindi and others, which change how a word reads.
 JOINERS = {"\u200c", "\u200d"}
 
 
@@ -20,9 +20,9 @@ def is_formula(text: str) -> bool:
 
 
 def find_invisible(text: str) -> str | None:
-    """The first character that nobody sees, as a zero-width space that came with a copied text.
+    """The first invisible character, such as a zero-width space of a copied text.
 
-    Blanks of every width are seen, and so allowed.
+    Blanks of every width are visible, and allowed.
     """
     hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return next((c for c in text if unicodedata.category(c) in hidden and c not in JOINERS), None)

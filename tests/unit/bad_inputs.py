@@ -37,7 +37,7 @@ class Case:
     change
         Makes it so; it is called with the folder of a valid study as the working directory.
     parts
-        What the message must hold: file, row or key, and words of the problem.
+        What the message must hold: file, row or key, the value, and `[code]`.
     job
         Files of a matrix that a job reads; None where the dry run must see it.
     """
@@ -134,32 +134,32 @@ def setting(path: tuple, value, start: dict | None = None) -> dict:
     return config
 
 
-# What a path may be in place of a file, and what the message says of it.
+# What a path may be in place of a file, and the words of the message.
 def make_socket(path):
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
 
 
 ODD_FILES = {
-    "folder": (os.mkdir, "is a folder"),
-    "pipe": (os.mkfifo, "is a pipe (FIFO)"),
-    "socket": (make_socket, "is a socket"),
-    "endless device": (lambda path: os.symlink("/dev/zero", path), "is a device"),
-    "terminal": (lambda path: os.symlink("/dev/tty", path), "is a device"),
+    "folder": (os.mkdir, "is a folder, not a file [not-a-file]"),
+    "pipe": (os.mkfifo, "is a pipe (FIFO), not a file [not-a-file]"),
+    "socket": (make_socket, "[not-a-file]"),
+    "endless device": (lambda path: os.symlink("/dev/zero", path), "[not-a-file]"),
+    "terminal": (lambda path: os.symlink("/dev/tty", path), "[not-a-file]"),
     "link to itself": (
         lambda path: os.symlink(os.path.basename(path), path),
-        "leads back to itself",
+        "[circular-link]",
     ),
     "link to nothing": (
         lambda path: os.symlink("nowhere", path),
-        "'nowhere', which does not exist",
+        "'nowhere', which does not exist [broken-link]",
     ),
-    "nothing": (lambda path: None, "does not exist"),
+    "nothing": (lambda path: None, "does not exist [missing-file]"),
 }
 ODD_NAMES = {
-    "long name": ("n" * 300, "is too long (3"),
-    "long path": ("d/" * 2500 + "x", "is too long (5,0"),
-    "below a file": ("genome.fa/x", "does not exist"),
+    "long name": ("n" * 300, "[path-too-long]"),
+    "long path": ("d/" * 2500 + "x", "[path-too-long]"),
+    "below a file": ("genome.fa/x", "does not exist [missing-file]"),
 }
 
 
@@ -202,21 +202,21 @@ def studies():
 @kind
 def files_of_the_configuration():
     for key, path in PATHS.items():
-        for name, (make, told) in ODD_FILES.items():
+        for name, (make, words) in ODD_FILES.items():
             change = both(given(naming(key, path)), odd(path, make))
-            yield Case(f"{'.'.join(key)} is a {name}", change, (path, told))
-        for name, (path, told) in ODD_NAMES.items():
-            yield Case(f"{'.'.join(key)}: {name}", given(naming(key, path)), (told,))
+            yield Case(f"{'.'.join(key)} is a {name}", change, (path, words))
+        for name, (path, words) in ODD_NAMES.items():
+            yield Case(f"{'.'.join(key)}: {name}", given(naming(key, path)), (words,))
         for sign in ("\0", "\x1b[2J", "\ud800"):
             change = given(naming(key, f"a{sign}b"))
-            parts = (CONFIG, ".".join(key), "control character")
+            parts = (CONFIG, ".".join(key), "[control-character]")
             yield Case(f"{'.'.join(key)} with {sign!r}", change, parts)
     for key in (("resources",),):
         for name in ("pipe", "socket", "endless device", "link to itself", "link to nothing"):
             make, _ = ODD_FILES[name]
             change = both(given(naming(key, "shared")), odd("shared", make))
-            yield Case(f"resources is a {name}", change, ("'resources'", "is not a folder"))
-        yield Case("resources: long name", given(naming(key, "n" * 300)), ("is too long",))
+            yield Case(f"resources is a {name}", change, ("'resources'", "[not-a-folder]"))
+        yield Case("resources: long name", given(naming(key, "n" * 300)), ("[path-too-long]",))
 
 
 @kind
@@ -227,36 +227,36 @@ def files_of_the_sheet():
         "fastq_2": ("r_2.fastq", {"matrix": "", "fastq_1": "reads_1.fastq"}),
     }
     for column, (path, changes) in sources.items():
-        for name, (make, told) in ODD_FILES.items():
-            told = "without a count matrix" if (name, column) == ("folder", "matrix") else told
+        for name, (make, words) in ODD_FILES.items():
+            words = "[missing-matrix]" if (name, column) == ("folder", "matrix") else words
             of = rows(**changes | {column: path})
             yield Case(
                 f"{column} is a {name}",
                 both(given(None, of), odd(path, make)),
-                (f"{SHEET}, row 2", path, told),
+                (f"{SHEET}, row 2", path, words),
             )
-        for name, (long, told) in ODD_NAMES.items():
+        for name, (long, words) in ODD_NAMES.items():
             of = rows(**changes | {column: f"{long}.sra"})
-            yield Case(f"{column}: {name}", given(None, of), (f"{SHEET}, row 2", told))
+            yield Case(f"{column}: {name}", given(None, of), (f"{SHEET}, row 2", words))
     for file in ("matrix.mtx.gz", "barcodes.tsv.gz", "features.tsv.gz"):
-        for name, (make, told) in ODD_FILES.items():
-            told = {"nothing": "but no"}.get(name, told)
+        for name, (make, words) in ODD_FILES.items():
+            words = {"nothing": "[missing-file]"}.get(name, words)
             change = both(given(None, rows(matrix="10x")), odd(f"10x/{file}", make))
-            yield Case(f"10x/{file} is a {name}", change, (f"{SHEET}, row 2", "10x", told))
+            yield Case(f"10x/{file} is a {name}", change, (f"{SHEET}, row 2", "10x", words))
     for name in ("pipe", "endless device", "folder", "nothing"):
-        make, told = ODD_FILES[name]
+        make, words = ODD_FILES[name]
         of = rows(run="", sample="", split="part")
-        told = "without a count matrix" if name == "folder" else told
+        words = "[missing-matrix]" if name == "folder" else words
         change = both(given(None, of), odd("m1.h5ad", make))
-        yield Case(f"split of a {name}", change, (f"{SHEET}, row 2", "m1.h5ad", told))
-        make, told = ODD_FILES[name]
+        yield Case(f"split of a {name}", change, (f"{SHEET}, row 2", "m1.h5ad", words))
+        make, words = ODD_FILES[name]
         table = (
             Path(ROOT / "config/chemistries.tsv")
             .read_text(encoding="utf-8")
             .replace("10x_version2_", "./own_")
         )
         change = both(put("config/chemistries.tsv", table), odd("own_whitelist.txt.gz", make))
-        parts = ("config/chemistries.tsv, row", "'whitelist'", told)
+        parts = ("config/chemistries.tsv, row", "'whitelist'", words.partition("[")[0].strip())
         yield Case(f"list of barcodes is a {name}", change, parts)
 
 
@@ -264,10 +264,10 @@ def files_of_the_sheet():
 def bytes_of_tables():
     """What is not the text of a table, in place of each of them."""
     contents = {
-        "UTF-16": ("a\tb\n".encode("utf-16"), "is UTF-16 text"),
+        "UTF-16": ("a\tb\n".encode("utf-16"), "is UTF-16 text, not a text file [not-text-file]"),
         "latin-1": (b"a\tb\nx\t\xe9\n", "row 2: is not UTF-8"),
         "NUL": (b"a\tb\n\nx\t\0\n", "row 3: has a NUL character"),
-        "gzipped": (gzip.compress(b"a\tb\n"), "is a gzipped file"),
+        "gzipped": (gzip.compress(b"a\tb\n"), "is a gzipped file, not a text file [not-text-file]"),
         "spreadsheet": (b"PK\x03\x04" + bytes(50), "is a spreadsheet"),
         "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "row 1: is not UTF-8"),
         "zeros": (bytes(500), "row 1: has a NUL character"),
@@ -281,15 +281,15 @@ def bytes_of_tables():
     }
     for key in TABLES:
         path = PATHS[key]
-        for name, (data, told) in contents.items():
+        for name, (data, words) in contents.items():
             change = both(given(naming(key, path)), put(path, data))
-            yield Case(f"{path}: {name}", change, (path, told))
+            yield Case(f"{path}: {name}", change, (path, words))
 
         def enlarge(path=path):
             os.truncate(path, LARGE)
 
         change = both(given(naming(key, path)), enlarge)
-        yield Case(f"{path}: huge", change, (path, "is larger than 64 MB"))
+        yield Case(f"{path}: huge", change, (path, "64 MB", "[file-too-large]"))
     for path, name in (("genome.fa", "fasta"), ("genes.gtf", "gtf")):
         for what, data in {
             "nothing": b"",
@@ -309,26 +309,32 @@ def rows_of_the_sheet():
     first = valid.splitlines()[1]
     texts = {
         "header twice": (valid.splitlines()[0] + "\n" + valid, ("row 2",)),
-        "ragged": (valid + "r9\ts9\n", ("row 6", "has 2 columns")),
-        "too many cells": (valid.replace(first, first + "\tx\ty"), ("row 2", "has 15 columns")),
+        "ragged": (valid + "r9\ts9\n", ("row 6", "has 2 columns", "[row-length]")),
+        "too many cells": (
+            valid.replace(first, first + "\tx\ty"),
+            ("row 2", "has 15 columns", "[row-length]"),
+        ),
         "tab at the end of the header": (
             valid.replace("condition\n", "condition\t\n"),
-            ("row 1", "column 14 has no name"),
+            ("row 1", "column 14", "[unnamed-column]"),
         ),
-        "spaces for tabs": (valid.replace("\t", "  "), ("row 1", "tabs")),
-        "semicolons for tabs": (valid.replace("\t", ";"), ("row 1", "tabs")),
-        "header only": (valid.splitlines()[0] + "\n", ("holds no run",)),
-        "header as a comment": ("#" + valid, ("row 2", "column 3 has no name")),
+        "spaces for tabs": (valid.replace("\t", "  "), ("row 1", "[not-tab-separated]")),
+        "semicolons for tabs": (valid.replace("\t", ";"), ("row 1", "[not-tab-separated]")),
+        "header only": (valid.splitlines()[0] + "\n", ("[empty-table]",)),
+        "header as a comment": ("#" + valid, ("row 2", "column 3", "[unnamed-column]")),
         "quoted": (
             "\n".join(
                 "\t".join(f'"{cell}"' for cell in line.split("\t")) for line in valid.split("\n")
             ),
-            ("row 1", "characters"),
+            ("row 1", "[invalid-name]"),
         ),
-        "a row twice": (valid + first + "\n", ("row 6", "'r1' is named twice")),
-        "only line ends of old Macs, and no tab": ("run,sample\rr1,s1\r", ("row 1", "tabs")),
+        "a row twice": (valid + first + "\n", ("row 6", "'r1'", "[duplicated-name]")),
+        "only line ends of old Macs, and no tab": (
+            "run,sample\rr1,s1\r",
+            ("row 1", "[not-tab-separated]"),
+        ),
         "merge conflict": ("<<<<<<< HEAD\n" + valid, ("row 1",)),
-        "unclosed quote": (valid.replace("r1\t", '"r1\t', 1), ("row 2", "characters")),
+        "unclosed quote": (valid.replace("r1\t", '"r1\t', 1), ("row 2", "[invalid-name]")),
     }
     for name, (text, parts) in texts.items():
         yield Case(name, given(text=text), (SHEET, *parts))
@@ -340,7 +346,7 @@ def rows_of_the_sheet():
     }.items():
         old = "run" if "run" in column or "\uff52" in column else "sample"
         change = given(text=valid.replace(old, column, 1))
-        yield Case(f"header: {name}", change, (f"{SHEET}, row 1", "characters"))
+        yield Case(f"header: {name}", change, (f"{SHEET}, row 1", "[invalid-name]"))
     names = {
         "space": "a b",
         "slash": "a/b",
@@ -413,7 +419,7 @@ def rows_of_the_sheet():
             given(config, of), *(lambda n=n: shutil.copy("m1.h5ad", f"m{n}.h5ad") for n in (5, 6))
         )
         yield Case(
-            f"levels {ascii(value)} and {ascii(twin)}", change, ("contrast 'c'", "look the same")
+            f"levels {ascii(value)} and {ascii(twin)}", change, ("contrast 'c'", "[similar-levels]")
         )
 
 
@@ -458,7 +464,9 @@ def keys_of_the_configuration():
             # Names are a user's own where the schema lists none.
             if part.get("additionalProperties") is False:
                 change = given(setting((*path, "unheard_of"), 1))
-                yield Case(f"{key}: unknown key", change, (CONFIG, f"'{key}.unheard_of'"))
+                yield Case(
+                    f"{key}: unknown key", change, (CONFIG, f"'{key}.unheard_of' [unknown-key]")
+                )
             yield Case(
                 f"{key}: number as a key", given(setting((*path, 5), 1)), (CONFIG, f"{key}.5")
             )
@@ -483,7 +491,7 @@ def keys_of_the_configuration():
         for name in reversed(path[:-1]):
             inner = f"{{{name}: {inner}}}"
         change = put(CONFIG, inner)
-        parts = (f"{CONFIG}, row 1: key '{key}'", "appears twice, first in row 1")
+        parts = (f"{CONFIG}, row 1: key '{key}'", "first in row 1 [duplicated-key]")
         yield Case(f"{key} twice", change, parts)
     for name in ("a b", "a/b", "../a", "", "-a", "{x}", "a\n", "é", "n" * 101, "x" * 9000):
         yield Case(f"study {name[:9]!r}", given(base() | {"study": name}), (CONFIG, "'study'"))
@@ -492,10 +500,14 @@ def keys_of_the_configuration():
     for side in ("column", "case", "control"):
         config = base()
         del config["contrasts"]["c"][side]
-        yield Case(f"contrast without {side}", given(config), (CONFIG, f"'{side}' is missing"))
+        yield Case(
+            f"contrast without {side}",
+            given(config),
+            (CONFIG, f"'{side}' is missing [missing-key]"),
+        )
     for name in ("study", "samples"):
         config = {key: value for key, value in base().items() if key != name}
-        yield Case(f"no {name}", given(config), (CONFIG, f"'{name}' is missing"))
+        yield Case(f"no {name}", given(config), (CONFIG, f"'{name}' is missing [missing-key]"))
     for covariates in (["condition"], ["nothing"], ["sex", "sex"], "sex", [1], [[]], [None], {}):
         config = setting(("contrasts", "c", "covariates"), covariates)
         yield Case(f"covariates {covariates}", given(config), (CONFIG, "c"))
@@ -519,13 +531,16 @@ def text_of_the_configuration():
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
     )
     texts = {
-        "empty": ("", "is empty"),
-        "comment": ("# study: a\n", "is empty"),
-        "null": ("null\n", "row 1: holds a single value"),
-        "text": ("study\n", "row 1: holds a single value"),
-        "list": ("- study: a\n- samples: b\n", "row 1: holds a list"),
+        "empty": ("", "[empty-file]"),
+        "comment": ("# study: a\n", "[empty-file]"),
+        "null": ("null\n", "row 1: holds a single value, not keys [not-keys]"),
+        "text": ("study\n", "row 1: holds a single value, not keys [not-keys]"),
+        "list": ("- study: a\n- samples: b\n", "row 1: holds a list, not keys [not-keys]"),
         "two documents": ("study: a\n---\nstudy: b\n", "row 2"),
-        "tab": ("study: a\ncontrasts:\n\tc: 1\n", "row 3: is indented with a tab"),
+        "tab": (
+            "study: a\ncontrasts:\n\tc: 1\n",
+            "row 3: is indented with a tab [indented-with-tab]",
+        ),
         "bad indentation": ("study: a\n  samples: b\n", "row 2"),
         "dedent": ("a:\n    b: 1\n  c: 2\n", "row 3"),
         "no space behind a colon": ("study:a\nsamples:b\n", "row 1"),
@@ -535,11 +550,14 @@ def text_of_the_configuration():
         "two colons": ("study: a: b\n", "row 1"),
         "bad escape": ('study: "\\q"\n', "row 1"),
         "unknown alias": ("study: *x\n", "row 1"),
-        "alias of itself": ("a: &a [*a]\n", "row 1: key 'a.0': the alias leads back to itself"),
+        "alias of itself": (
+            "a: &a [*a]\n",
+            "row 1: key 'a.0': the alias refers to itself [circular-alias]",
+        ),
         "alias of itself in a map": ("a: &a {b: {c: *a}}\n", "row 1: key 'a.b.c'"),
-        "aliases without end": (laughs, "stand for more than 200,000 values"),
-        "deep lists": ("a: " + "[" * 5000, "is nested too deeply"),
-        "deep maps": ("a: " + "{a: " * 90 + "1" + "}" * 90, "is nested too deeply"),
+        "aliases without end": (laughs, "200,000 values [too-many-values]"),
+        "deep lists": ("a: " + "[" * 5000, "[nested-too-deeply]"),
+        "deep maps": ("a: " + "{a: " * 90 + "1" + "}" * 90, "[nested-too-deeply]"),
         "tag of Python": ("study: !!python/object/apply:os.getpid []\n", "row 1"),
         "own tag": ("study: !mine a\n", "row 1"),
         "no date": ("study: 2024-13-45\n", "row 1: key 'study'"),
@@ -559,7 +577,7 @@ def text_of_the_configuration():
         "Windows path": ('samples: "C:\\Users\\x"\n', "row 1"),
         "the sides of a contrast twice": (
             "study: a\nsamples: b\ncontrasts:\n  c:\n    case: x\n    control: y\n    case: y\n",
-            "row 7: key 'contrasts.c.case': the key appears twice, first in row 5",
+            "row 7: key 'contrasts.c.case': the key appears twice, first in row 5 [duplicated-key]",
         ),
         "a contrast twice": ("contrasts:\n  c: {}\n  c: {}\n", "row 3: key 'contrasts.c'"),
         "a key twice, once in quotes": ("seed: 1\n'seed': 2\n", "row 2: key 'seed'"),
@@ -568,19 +586,25 @@ def text_of_the_configuration():
         "a page": ("<!DOCTYPE html>\n<html></html>\n", "row 1"),
         "sheet": (sheet(rows()), "row 1"),
     }
-    for name, (text, told) in texts.items():
-        yield Case(name, put(CONFIG, text), (CONFIG, told))
+    for name, (text, words) in texts.items():
+        yield Case(name, put(CONFIG, text), (CONFIG, words))
     contents = {
         "latin-1": (b"study: a\n# \xe9\n", "row 2: is not UTF-8"),
-        "UTF-16": ("study: a\n".encode("utf-16"), "is UTF-16 text"),
-        "gzipped": (gzip.compress(b"study: a\n"), "is a gzipped file"),
+        "UTF-16": (
+            "study: a\n".encode("utf-16"),
+            "is UTF-16 text, not a text file [not-text-file]",
+        ),
+        "gzipped": (
+            gzip.compress(b"study: a\n"),
+            "is a gzipped file, not a text file [not-text-file]",
+        ),
         "zeros": (bytes(100), "row 1: has a NUL character"),
-        "huge": (b"# x\n" * (1 << 19), "is larger than 1 MB"),
+        "huge": (b"# x\n" * (1 << 19), "[file-too-large]"),
     }
-    for name, (data, told) in contents.items():
-        yield Case(name, put(CONFIG, data), (CONFIG, told))
-    for name, (make, told) in ODD_FILES.items():
-        yield Case(f"is a {name}", odd(CONFIG, make), (CONFIG, told))
+    for name, (data, words) in contents.items():
+        yield Case(name, put(CONFIG, data), (CONFIG, words))
+    for name, (make, words) in ODD_FILES.items():
+        yield Case(f"is a {name}", odd(CONFIG, make), (CONFIG, words))
 
 
 @kind
@@ -608,28 +632,30 @@ def rows_of_tables():
             yield Case(f"{path}: {name}", put(file, data), (f"{file}, row 4",))
         for column in {"markers": ("cell_type", "lineage", "gene_name")}.get(path, header):
             change = put(file, text.replace(column, column.upper(), 1))
-            yield Case(f"{path} without {column}", change, (file, f"no column '{column}'"))
+            yield Case(
+                f"{path} without {column}", change, (file, f"no column '{column}' [missing-column]")
+            )
         change = put(file, text.replace(lines[0], f"{lines[0]}\t{header[0]}"))
-        yield Case(f"{path}: column twice", change, (file, "appears twice"))
-        yield Case(f"{path}: header alone", put(file, lines[0] + "\n"), (file, "has no row"))
+        yield Case(f"{path}: column twice", change, (file, "[duplicated-column]"))
+        yield Case(f"{path}: header alone", put(file, lines[0] + "\n"), (file, "[empty-table]"))
     head = "level\tname\tcells\tsource\treference\n"
     published = {
-        "lane\tr1\t12\ta\tb": "level 'lane'",
-        "run\tr9\t12\ta\tb": "'r9' is not in",
+        "lane\tr1\t12\ta\tb": "level 'lane' is not known [invalid-value]",
+        "run\tr9\t12\ta\tb": "'r9' is not in the sample sheet [unknown-name]",
         "run\tr1\t-1\ta\tb": "'-1'",
         "run\tr1\t1.5\ta\tb": "'1.5'",
         "run\tr1\t\u0663\ta\tb": "cells",
         f"run\tr1\t{'9' * 5000}\ta\tb": "cells",
         f"run\tr1\t{'x' * 200_000}\ta\tb": "cells",
-        "run\tr1\t5\t\tb": "source is empty",
-        "run\tr1\t5": "has 3 columns",
-        "run\tr1\t5\ta\tb\tc": "has 6 columns",
-        "run\tr1\t4\ta\tb\nrun\tr1\t5\ta\tb": "twice",
+        "run\tr1\t5\t\tb": "source is empty [empty-value]",
+        "run\tr1\t5": "has 3 columns, the header has 5 [row-length]",
+        "run\tr1\t5\ta\tb\tc": "[row-length]",
+        "run\tr1\t4\ta\tb\nrun\tr1\t5\ta\tb": "[duplicated-row]",
     }
     config = base() | {"published_cells": "published.tsv"}
-    for row, told in published.items():
+    for row, words in published.items():
         change = both(given(config), put("published.tsv", f"{head}{row}\n"))
-        yield Case(f"published {row[:20]!r}", change, ("published.tsv, row ", told))
+        yield Case(f"published {row[:20]!r}", change, ("published.tsv, row ", words))
     file = "config/chemistries.tsv"
     lines = [line for line in (ROOT / file).read_text().splitlines() if line[:1] != "#"]
     header = lines[0].split("\t")
@@ -717,9 +743,9 @@ def structure_of_h5ad():
     table = h5py.ExternalLink("m2.h5ad", "/obs")
     password = h5py.ExternalLink("/etc/passwd", "/")
     changes = {
-        "no X": (replace_with("X", None), "has no X"),
-        "no obs": (replace_with("obs", None), "no count matrix"),
-        "no var": (replace_with("var", None), "no count matrix"),
+        "no X": (replace_with("X", None), "has no X [missing-layer]"),
+        "no obs": (replace_with("obs", None), "[unsupported-format]"),
+        "no var": (replace_with("var", None), "[unsupported-format]"),
         "no index": (without("obs", "_index"), "obs has no index"),
         "no index of genes": (without("var", "_index"), "var has no index"),
         "index of no column": (with_attribute("obs", "_index", "x"), "obs has no index"),
@@ -741,8 +767,8 @@ def structure_of_h5ad():
         "no data": (replace_with("X/data", None), "X has no 'data'"),
         "no indices": (replace_with("X/indices", None), "X has no 'indices'"),
         "no indptr": (replace_with("X/indptr", None), "X has no 'indptr'"),
-        "indices of another length": (replace_with("X/indices", [1, 2]), "do not fit"),
-        "indptr of another length": (replace_with("X/indptr", [0, 1]), "do not fit"),
+        "indices of another length": (replace_with("X/indices", [1, 2]), "[damaged-file]"),
+        "indptr of another length": (replace_with("X/indptr", [0, 1]), "[damaged-file]"),
         "data a group": (replace_with("X/data", {}), "m1.h5ad"),
         "X a number": (replace_with("X", 5), "X is not a table"),
         "X a row": (replace_with("X", [1, 2]), "X is not a table"),
@@ -757,10 +783,10 @@ def structure_of_h5ad():
         "values in another file": (outside, "reads another file: the values of 'X/data'"),
         "virtual values": (virtual, "reads another file: the values of 'X/data'"),
     }
-    for name, (change, told) in changes.items():
-        yield Case(name, edit("m1.h5ad", change), (f"{SHEET}, row 2", "m1.h5ad", told))
+    for name, (change, words) in changes.items():
+        yield Case(name, edit("m1.h5ad", change), (f"{SHEET}, row 2", "m1.h5ad", words))
     for name in ("matrix of another file", "values in another file", "no index", "index a group"):
-        change, told = changes[name]
+        change, words = changes[name]
         of = rows(run="", sample="", split="part")
         change = both(given(None, of), edit("m1.h5ad", change))
         yield Case(f"split: {name}", change, (f"{SHEET}, row 2", "m1.h5ad"))
@@ -838,7 +864,7 @@ def bytes_of_matrices():
 
 @kind
 def matrices_that_a_job_reads():
-    """What only the values tell; the job must refuse it."""
+    """Faults of the values; the job must reject them."""
     parts = tuple(f"10x/{name}.gz" for name in ("matrix.mtx", "barcodes.tsv", "features.tsv"))
     for path in parts[1:]:
         for share in range(1, 24):

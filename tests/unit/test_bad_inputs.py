@@ -151,14 +151,14 @@ def study(tmp_path_factory, root):
 
 @pytest.mark.parametrize("kind", bad_inputs.KINDS)
 def test_message(kind, study, root):
-    cases, told = list(bad_inputs.KINDS[kind]()), []
+    cases, unclear = list(bad_inputs.KINDS[kind]()), []
     results = outcomes(cases, study, root / "config")
     counts = Counter(became for became, _ in results)
     for case, (became, text) in zip(cases, results, strict=True):
         if became != "clear":
-            told.append(f"{became}: {case.name}: wanted {case.parts}\n{text[-1500:]}")
+            unclear.append(f"{became}: {case.name}: wanted {case.parts}\n{text[-1500:]}")
     print(f"{kind}: {dict(counts)}")
-    assert set(counts) == {"clear"}, f"{dict(counts)}\n" + "\n".join(told)
+    assert set(counts) == {"clear"}, f"{dict(counts)}\n" + "\n".join(unclear)
 
 
 def test_valid_study_passes(study, root, monkeypatch):
@@ -184,18 +184,22 @@ def test_valid_study_passes(study, root, monkeypatch):
         assert len(load_study(config, "study.yaml", root / "config").runs) >= 4
 
 
-def test_several_problems_are_told_at_once(study, root, monkeypatch):
+def test_several_problems_are_reported_at_once(study, root, monkeypatch):
     monkeypatch.chdir(study)
     for config, changes, parts in (
-        ({"sed": 1, "xyz": 2}, {}, ("'sed'", "'xyz'")),
-        ({}, {"run": "", "sample": ""}, ("'run' is empty", "'sample' is empty")),
+        ({"sed": 1, "xyz": 2}, {}, ("'sed' [unknown-key]", "'xyz' [unknown-key]")),
+        (
+            {},
+            {"run": "", "sample": ""},
+            ("'run' is empty [empty-value]", "'sample' is empty [empty-value]"),
+        ),
     ):
         Path("samples.tsv").write_text(
             bad_inputs.sheet(bad_inputs.rows(**changes)), encoding="utf-8"
         )
-        with pytest.raises(StudyError) as told:
+        with pytest.raises(StudyError) as error:
             load_study(bad_inputs.base() | config, "study.yaml", root / "config")
-        assert all(part in str(told.value) for part in parts)
+        assert all(part in str(error.value) for part in parts)
 
 
 def test_parts_of_one_matrix_are_runs(study, root, monkeypatch):

@@ -9,13 +9,13 @@ from scipy.sparse import csr_matrix
 from latere.errors import StudyError
 
 SCALES = {
-    "log-normalised with log1p to 10,000 a cell": lambda x: np.log1p(
+    "log-normalised with log1p to 10,000 per cell": lambda x: np.log1p(
         x / x.sum(1, keepdims=True) * 1e4
     ),
-    r"log-normalised with log2\(x \+ 1\) to 1,000,000 a cell": lambda x: np.log2(
+    r"log-normalised with log2\(x \+ 1\) to 1,000,000 per cell": lambda x: np.log2(
         x / x.sum(1, keepdims=True) * 1e6 + 1
     ),
-    "normalised, without a logarithm, to 100 a cell": lambda x: x / x.sum(1, keepdims=True) * 100,
+    "normalised, without a logarithm, to 100 per cell": lambda x: x / x.sum(1, keepdims=True) * 100,
     "log-normalised with log1p by the size of each cell": lambda x: np.log1p(
         x / x.sum(1, keepdims=True) * 1e4
     )[:, :150],
@@ -31,7 +31,7 @@ def test_what_is_no_count_is_named(write_h5ad, tmp_path, told):
     counts = np.random.default_rng(1).poisson(0.7, (60, 200)).astype(float)
     path = tmp_path / "m.h5ad"
     ad.AnnData(csr_matrix(SCALES[told](counts).astype(np.float32))).write_h5ad(path)
-    with pytest.raises(StudyError, match=f"no raw counts: .*{told}"):
+    with pytest.raises(StudyError, match=rf"{told}.*\[not-counts\]"):
         load(path)
 
 
@@ -63,7 +63,7 @@ def test_large_counts(write_h5ad, write_h5):
     check(counts, names=IDS, values=large)
     assert facts["largest_count"] == 2**24 + 1
     check(load(write_h5(large.astype(np.int32)))[0], values=large)
-    with pytest.raises(StudyError, match="16,777,218, is above 16,777,216.* float32 .*not exact"):
+    with pytest.raises(StudyError, match="16,777,218, is above 16,777,216.* float32 "):
         load(write_h5ad((large + 1).astype(np.float32)))
     large[0, 1] = 2**31
     for path in (write_h5ad(large), write_h5(large.astype(np.int64))):

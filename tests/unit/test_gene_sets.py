@@ -70,19 +70,20 @@ def test_a_gene_may_be_of_two_sets(gene_sets):
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "code", "value"),
     [
-        ("gene_set\tgene_name\n", "has no column species, gene_id, source"),
-        (HEADER + "mitochondria\thuman\tMT-CO1\t\tx\n", "unknown gene set 'mitochondria'"),
-        (HEADER + "s_phase\thuman\t\t\tx\n", "neither gene_name nor gene_id"),
-        ("", "no table of gene sets can be read"),
+        ("gene_set\tgene_name\n", "missing-column", "species, gene_id, source"),
+        (HEADER + "mitochondria\thuman\tMT-CO1\t\tx\n", "unknown-gene-set", "'mitochondria'"),
+        (HEADER + "s_phase\thuman\t\t\tx\n", "missing-gene", "'s_phase'"),
+        ("", "unreadable-table", "sets.tsv"),
     ],
 )
-def test_a_broken_table_is_refused(tmp_path, text, problem):
+def test_a_broken_table_is_refused(tmp_path, text, code, value):
     path = tmp_path / "sets.tsv"
     path.write_text(text)
-    with pytest.raises(StudyError, match=problem):
+    with pytest.raises(StudyError, match=value) as error:
         read_gene_sets(path)
+    assert error.value.code == code
 
 
 def test_a_missing_table_is_refused(tmp_path):

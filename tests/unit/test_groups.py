@@ -100,7 +100,7 @@ def test_a_column_of_obs_is_read_by_cell(runs):
     }
     assert values.index.tolist() == ["r1_A", "r1_B", "r1_C", "r1_D", "r2_B", "r2_D"]
     assert source == "column kind of obs"
-    with pytest.raises(StudyError, match="has no column 'only'"):
+    with pytest.raises(StudyError, match=r"'only'.*\[missing-column\]"):
         read_obs(matrices, "only")
 
 

@@ -54,7 +54,7 @@ def test_10x_h5_of_two_genomes(write_h5):
     path = write_h5(old=True, name="hg19")
     with h5py.File(path, "a") as file:
         file.copy("hg19", "mm10")
-    with pytest.raises(StudyError, match=r"each of 2 genomes \(hg19, mm10\)"):
+    with pytest.raises(StudyError, match=r"hg19, mm10.*\[several-genomes\]"):
         load(path)
 
 
@@ -70,7 +70,7 @@ def test_layer(write_h5ad):
     counts, facts = load(path, layer="counts")
     check(counts, names=IDS)
     assert facts["counts"]["layer"] == "counts"
-    with pytest.raises(StudyError, match="the matrix holds no raw counts.*\n.*`layer`.*: counts"):
+    with pytest.raises(StudyError, match=r"\[not-counts\]\n.*`layer`.*: counts"):
         load(path)
 
 
@@ -82,7 +82,7 @@ def test_counts_in_raw(write_h5ad):
     adata.X = np.log1p(adata.X)
     adata.write_h5ad(path)
     check(load(path, layer="raw")[0], names=IDS)
-    with pytest.raises(StudyError, match="`layer` of the sheet: raw"):
+    with pytest.raises(StudyError, match=r"\[not-counts\]\n.*: raw"):
         load(path)
 
 
@@ -117,7 +117,7 @@ def test_a_part_of_an_atlas_does_not_take_its_memory(tmp_path, form):
 
 def test_parts_that_do_not_belong_together(write_10x):
     folder = write_10x("10x", barcodes=[*BARCODES, "AACC"], old=True)
-    with pytest.raises(StudyError, match="4 rows and 3 columns.* 4 features .* 4 barcodes"):
+    with pytest.raises(StudyError, match=r"4 rows and 3 columns.* \[unequal-sizes\]"):
         load(folder)
 
 
@@ -126,7 +126,7 @@ def test_cut_off_files(write_10x, write_h5):
     for name in ("barcodes.tsv.gz", "matrix.mtx.gz"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:-12])
-        with pytest.raises(StudyError, match=f"10x/{name}: its gzip stream is truncated"):
+        with pytest.raises(StudyError, match=rf"10x/{name}: .*\[truncated-file\]"):
             load(folder)
         (folder / name).write_bytes(whole)
     # What a damaged disk does: the file opens, and its values do not.
@@ -138,7 +138,7 @@ def test_cut_off_files(write_10x, write_h5):
     with open(path, "r+b") as file:
         file.seek(place.byte_offset)
         file.write(bytes(place.size))
-    with pytest.raises(StudyError, match=r"matrix.h5: its HDF5 structure is damaged \("):
+    with pytest.raises(StudyError, match=r"matrix.h5: .*\[damaged-file\]"):
         load(path)
 
 
@@ -177,7 +177,7 @@ def test_starsolo_says_which_are_cells(write_10x, tmp_path, job):
 def test_cells_of_another_count(write_10x, tmp_path, job):
     write_10x("solo/r1.Solo.out/Gene/raw")
     write_10x("solo/r1.Solo.out/Gene/filtered", COUNTS[:1], ["TTTT"])
-    with pytest.raises(StudyError, match="1 of its 1 cells are not among its raw barcodes"):
+    with pytest.raises(StudyError, match=r"1 of its 1 cells .*\[unknown-cells\]"):
         job(tmp_path / "solo")
 
 
@@ -212,7 +212,7 @@ def test_positions_beyond_the_genes_are_refused(write_h5):
     path = write_h5()
     with h5py.File(path, "a") as file:
         file["matrix/indices"][0] = 5000
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(StudyError, match=r"\[damaged-file\]"):
         load(path)
 
 
@@ -232,5 +232,5 @@ def test_counts_are_read_in_parts_as_they_are_written(write_10x, tmp_path):
 def test_a_table_without_line_ends_fills_no_memory(tmp_path):
     path = tmp_path / "features.tsv.gz"
     path.write_bytes(gzip.compress(bytes(2 << 20)))
-    with pytest.raises(StudyError, match="its first line is longer than 1 MB"):
+    with pytest.raises(StudyError, match=r"1 MB \[line-too-long\]"):
         read_lines(str(path))

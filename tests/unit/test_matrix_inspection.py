@@ -43,8 +43,8 @@ def test_cells_are_told_from_symbols_by_their_barcodes(write_cells, form):
     path = write_cells(var=pd.DataFrame(index=genes), obs=cells, x=csr_matrix((3900, 4000)))
     inspect((path,), "", "")
     write_transposed(path)
-    told = "its 4,000 rows are genes .* and its 3,900 columns cells"
-    with pytest.raises(StudyError, match=f"transposed: {told}"):
+    shape = "its 4,000 rows are genes .* and its 3,900 columns cells"
+    with pytest.raises(StudyError, match=rf"{shape}.*\[transposed\]"):
         inspect((path,), "", "")
 
 
@@ -78,53 +78,53 @@ def write_transposed(path):
 def test_faults_of_a_file(tmp_path, write_cells):
     broken = tmp_path / "broken.h5ad"
     broken.touch()
-    with pytest.raises(StudyError, match=r"is empty \(0 bytes\)"):
+    with pytest.raises(StudyError, match=r"\[empty-file\]"):
         inspect((str(broken),), "", "")
     broken.write_text("no")
-    with pytest.raises(StudyError, match=r"cannot be read as HDF5.*2 bytes.*\n.*fetch it anew"):
+    with pytest.raises(StudyError, match=r"cannot be read as HDF5.*2 bytes.*\n.*fetch it again"):
         inspect((str(broken),), "", "")
     whole = Path(write_cells()).read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StudyError, match="cannot be read as HDF5.*truncated"):
+    with pytest.raises(StudyError, match=r"truncated.*\[not-hdf5\]"):
         inspect((str(broken),), "", "")
     with h5py.File(tmp_path / "a.loom", "w") as file:
         file["matrix"] = np.ones((2, 2))
-    with pytest.raises(StudyError, match="holds no count matrix that is known; it has matrix"):
+    with pytest.raises(StudyError, match=r"it has matrix \[unsupported-format\]"):
         inspect((str(tmp_path / "a.loom"),), "", "")
     unnamed = tmp_path / "counts"
     unnamed.write_text("no")
-    with pytest.raises(StudyError, match="is of no form that is known.*\n.*Give a 10x folder"):
+    with pytest.raises(StudyError, match=r"\[unsupported-format\]\n.*Give a 10x folder"):
         inspect((str(unnamed),), "", "")
     mtx = tmp_path / "matrix.mtx.gz"
-    for text, told in (
-        ("a,b\n1,2\n", "begins with b'a,b"),
+    for text, begin in (
+        ("a,b\n1,2\n", "b'a,b"),
         (MTX.replace("integer", "pattern"), ""),
     ):
         mtx.write_bytes(gzip.compress(text.encode()))
-        with pytest.raises(StudyError, match=f"is no MatrixMarket file of sparse numbers.*{told}"):
+        with pytest.raises(StudyError, match=rf"{begin}.*\[not-matrixmarket\]"):
             inspect((str(mtx), "b", "f"), "", "")
     mtx.write_bytes(gzip.compress(MTX.encode())[:30])
-    with pytest.raises(StudyError, match="gzip stream is truncated or damaged .*ended before"):
+    with pytest.raises(StudyError, match=r"\[truncated-file\]"):
         inspect((str(mtx), "b", "f"), "", "")
     # Unpacked on the way, and still named as if it were not.
     mtx.write_text(MTX)
     inspect((str(mtx), "b", "f"), "", "")
-    with pytest.raises(StudyError, match="`subset` needs an .h5ad; this is a 10x folder"):
+    with pytest.raises(StudyError, match=r"`subset`.*a 10x folder \[needs-h5ad\]"):
         inspect((str(mtx), "b", "f"), "", "a=b")
 
 
 def test_layer_subset_and_transposed(write_cells):
     path = write_cells({"donor": ["p1"] * 5 + ["p2"]}, layers={"raw_counts": np.ones((6, 4))})
     inspect((path,), "raw_counts", "donor=p2")
-    with pytest.raises(StudyError, match="no layer 'counts'.*\n.*X, raw_counts"):
+    with pytest.raises(StudyError, match=r"'counts' \[missing-layer\]\n.*X, raw_counts"):
         inspect((path,), "counts", "")
-    with pytest.raises(StudyError, match="no column 'patient'.*\n.*donor"):
+    with pytest.raises(StudyError, match=r"'patient'.*\[missing-column\]\n.*donor"):
         inspect((path,), "", "patient=p1")
-    with pytest.raises(StudyError, match="no cell has donor 'p3'.*\n.*p1, p2"):
+    with pytest.raises(StudyError, match=r"'p3' \[unknown-value\]\n.*p1, p2"):
         inspect((path,), "", "donor=p3")
     transposed = ad.read_h5ad(path).T
     transposed.write_h5ad(path)
-    with pytest.raises(StudyError, match=r"transposed: its 4 rows are genes \(GAPDH.*\n.*adata.T"):
+    with pytest.raises(StudyError, match=r"its 4 rows are genes \(GAPDH.*\[transposed\]"):
         inspect((path,), "", "")
 
 
@@ -135,7 +135,7 @@ def test_raw_stands_for_a_layer(write_cells):
     adata = ad.AnnData(None, obs=adata.obs, var=adata.var, raw=adata)
     adata.write_h5ad(path)
     inspect((path,), "raw", "")
-    with pytest.raises(StudyError, match="has no X.*\n.*`layer` may be: raw"):
+    with pytest.raises(StudyError, match=r"X \[missing-layer\]\n.*: raw"):
         inspect((path,), "", "")
 
 

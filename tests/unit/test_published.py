@@ -23,27 +23,31 @@ def test_rows_in_order_without_comments(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "code", "words"),
     [
-        ("level\tname\tcells\n", "has no column 'source'"),
-        ("", "has no header"),
-        (f"{HEAD}lane\tr1\t12\tA\tx\n", "row 2: level 'lane' is not known"),
-        (f"{HEAD}run\ts1\t12\tA\tx\n", "row 2: run 's1' is not in the sample sheet"),
-        (f"# c\n{HEAD}run\tr1\t12\tA\tx\nrun\tr1\t1,2\tA\tx\n", "row 4: cells '1,2' is no number"),
-        (f"{HEAD}run\tr1\t12\t\tx\n", "row 2: the source is empty"),
-        (f"{HEAD}run\tr1\n", "row 2: has 2 columns, the header has 5"),
-        (f"{HEAD}run\tr1\t12\t=1+1\tx\n", "row 2: the source '=1+1' is not valid"),
-        (f"{HEAD}run\tr1\t12\tA\t@SUM(A1)\n", "row 2: the reference"),
-        (f'{HEAD}run\tr1\t5\t"A\tx\nlane\tr1\t6\tB\ty\n', "row 3: level 'lane'"),
-        (f"{HEAD}run\tr1\t5\tA\tx\nrun\tr1\t6\tA\ty\n", "row 3: run 'r1' stands there twice"),
+        ("level\tname\tcells\n", "missing-column", "'source'"),
+        ("", "empty-table", "cells.tsv"),
+        (f"{HEAD}lane\tr1\t12\tA\tx\n", "invalid-value", "row 2: level 'lane'"),
+        (f"{HEAD}run\ts1\t12\tA\tx\n", "unknown-name", "row 2: run 's1'"),
+        (
+            f"# c\n{HEAD}run\tr1\t12\tA\tx\nrun\tr1\t1,2\tA\tx\n",
+            "invalid-value",
+            "row 4: cells '1,2'",
+        ),
+        (f"{HEAD}run\tr1\t12\t\tx\n", "empty-value", "row 2: the source"),
+        (f"{HEAD}run\tr1\n", "row-length", "row 2: has 2 columns, the header has 5"),
+        (f"{HEAD}run\tr1\t12\t=1+1\tx\n", "formula", "row 2: the source '=1+1'"),
+        (f"{HEAD}run\tr1\t12\tA\t@SUM(A1)\n", "formula", "row 2: the reference"),
+        (f'{HEAD}run\tr1\t5\t"A\tx\nlane\tr1\t6\tB\ty\n', "invalid-value", "row 3: level 'lane'"),
+        (f"{HEAD}run\tr1\t5\tA\tx\nrun\tr1\t6\tA\ty\n", "duplicated-row", "row 3: run 'r1'"),
     ],
 )
-def test_what_is_wrong_is_told_by_row(tmp_path, text, words):
-    with pytest.raises(StudyError) as told:
+def test_a_fault_is_reported_by_row(tmp_path, text, code, words):
+    with pytest.raises(StudyError) as error:
         read(tmp_path, text)
-    assert words in str(told.value)
+    assert error.value.codes == [code] and words in str(error.value)
 
 
 def test_no_such_table(tmp_path):
-    with pytest.raises(StudyError, match="does not exist"):
+    with pytest.raises(StudyError, match=r"\[missing-file\]"):
         read_published(tmp_path / "no.tsv", NAMES)

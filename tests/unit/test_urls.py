@@ -74,32 +74,33 @@ def test_no_two_urls_have_one_name():
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "code", "value"),
     [
-        ("http://[::1/x.h5ad", "valid host"),
-        ("http://a..b/x", "valid host"),
-        ("http:///x", "valid host"),
-        ("http://h:99999/x", "valid host"),
-        ("http://h/a b.h5ad", "' '"),
-        ("http://h/$(id>X).h5ad", "'>'"),
-        ("http://h/{x}.h5ad", "'{'"),
-        ("http://h/é.h5ad", r"'\xe9'"),
-        ("http://h/a%0ab", "'%0a'"),
-        ("http://h/100%.h5ad", "'%.h'"),
-        ("http://h/../x", "'..'"),
-        ("http://h/a/%2E%2e/x", "'..'"),
-        ("http://h/a%2f..%5cx", "'..'"),
-        ("http://h/x#y", "fragment"),
-        ("http://h/a\nb", r"'\n'"),
-        ("data{x}/a.fq", "'{'"),
-        ("data/a}.fq", "'}'"),
-        ("<x>.tsv", "'<'"),
-        ("a\x00b", r"'\x00'"),
-        ("a\u2028b", r"'\u2028'"),
+        ("http://[::1/x.h5ad", "invalid-url", "valid host"),
+        ("http://a..b/x", "invalid-url", "valid host"),
+        ("http:///x", "invalid-url", "valid host"),
+        ("http://h:99999/x", "invalid-url", "valid host"),
+        ("http://h/a b.h5ad", "invalid-url", "' '"),
+        ("http://h/$(id>X).h5ad", "invalid-url", "'>'"),
+        ("http://h/{x}.h5ad", "invalid-url", "'{'"),
+        ("http://h/é.h5ad", "invalid-url", r"'\xe9'"),
+        ("http://h/a%0ab", "invalid-url", "'%0a'"),
+        ("http://h/100%.h5ad", "invalid-url", "'%.h'"),
+        ("http://h/../x", "invalid-url", "'..'"),
+        ("http://h/a/%2E%2e/x", "invalid-url", "'..'"),
+        ("http://h/a%2f..%5cx", "invalid-url", "'..'"),
+        ("http://h/x#y", "invalid-url", "fragment"),
+        ("http://h/a\nb", "control-character", r"'\n'"),
+        ("data{x}/a.fq", "brace-in-path", "'{'"),
+        ("data/a}.fq", "brace-in-path", "'}'"),
+        ("<x>.tsv", "brace-in-path", "'<'"),
+        ("a\x00b", "control-character", r"'\x00'"),
+        ("a\u2028b", "control-character", r"'\u2028'"),
     ],
 )
-def test_faults(text, problem):
-    assert problem in find_fault(text)[0]
+def test_faults(text, code, value):
+    fault = find_fault(text)
+    assert fault.code == code and value in fault.problem
 
 
 @pytest.mark.parametrize(

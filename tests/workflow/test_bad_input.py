@@ -67,13 +67,17 @@ def said_by(result):
 
 # Options, what is written to `odd.yaml` (a function makes something else of it), and the message.
 CONFIGURATIONS = {
-    "missing": (["--configfile", "no.yaml"], None, "no.yaml: does not exist"),
-    "folder": (["--configfile=config"], None, "config: is a folder"),
-    "pipe": (["--configfile", "pipe"], os.mkfifo, "pipe: is a pipe"),
+    "missing": (["--configfile", "no.yaml"], None, "no.yaml: does not exist [missing-file]"),
+    "folder": (["--configfile=config"], None, "config: is a folder, not a file [not-a-file]"),
+    "pipe": (
+        ["--configfile", "pipe"],
+        os.mkfifo,
+        "pipe: is a pipe (FIFO), not a file [not-a-file]",
+    ),
     "key twice": (
         ["--configfiles", "odd.yaml"],
         b"seed: 1\ncontrasts:\n  c: {case: a, case: b}\n",
-        "odd.yaml, row 3: key 'contrasts.c.case': the key appears twice",
+        "row 3: key 'contrasts.c.case': the key appears twice, first in row 3 [duplicated-key]",
     ),
     "second of two": (
         ["--configfile", "study.yaml", "odd.yaml"],
@@ -83,7 +87,7 @@ CONFIGURATIONS = {
     "of SLURM": (
         ["--profile", "slurm", "--configfile", "odd.yaml"],
         b"study:\n\tx: 1\n",
-        "odd.yaml, row 2: is indented with a tab",
+        "odd.yaml, row 2: is indented with a tab [indented-with-tab]",
     ),
     "not UTF-8": (["--configfile", "odd.yaml"], b"a: \xe9\n", "odd.yaml, row 1: is not UTF-8"),
     "alias of itself": (["--configfile", "odd.yaml"], b"a: &a [*a]\n", "odd.yaml, row 1"),
@@ -102,25 +106,25 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("case", CONFIGURATIONS)
 def test_configuration_is_checked_before_snakemake_reads_it(case, folder, dry_run):
-    words, content, told = CONFIGURATIONS[case]
+    words, content, message = CONFIGURATIONS[case]
     if callable(content):
         content(folder / words[-1])
     elif content:
         (folder / "odd.yaml").write_bytes(content)
-    assert told in said_by(dry_run(base(), sheet(), *words))
+    assert message in said_by(dry_run(base(), sheet(), *words))
     assert not (folder / "ran").exists()
 
 
-def test_a_sheet_and_a_key_are_told(dry_run):
+def test_a_sheet_and_a_key_are_reported(dry_run):
     said = said_by(dry_run(base(), sheet(matrix="no.h5ad")))
-    assert "samples.tsv, row 2 (run r1): 'no.h5ad' does not exist" in said
+    assert "samples.tsv, row 2 (run r1): 'no.h5ad' does not exist [missing-file]" in said
     assert "'seed'" in said_by(dry_run(base() | {"sed": 1}, sheet()))
 
 
 def test_pipe_as_a_sheet_does_not_wait(folder, dry_run):
     os.mkfifo(folder / "sheet.pipe")
     said = said_by(dry_run(base() | {"samples": "sheet.pipe"}, ""))
-    assert "sheet.pipe: is a pipe" in said
+    assert "sheet.pipe: is a pipe (FIFO), not a file [not-a-file]" in said
 
 
 def test_valid_input_passes(dry_run):
@@ -130,7 +134,7 @@ def test_valid_input_passes(dry_run):
         assert result.returncode == 0, result.stderr
 
 
-def test_one_row_stands_for_the_runs_of_a_matrix(dry_run, folder, snakemake):
+def test_one_row_gives_the_runs_of_a_matrix(dry_run, folder, snakemake):
     conditions = pd.Categorical(["case", "case", "control", "control"])
     adata = ad.read_h5ad(folder / "m1.h5ad")
     adata.obs["condition"] = conditions

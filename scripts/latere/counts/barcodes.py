@@ -6,17 +6,17 @@ import pandas as pd
 from latere.errors import StudyError
 
 SUFFIX = "-1"
-# Droplets with this many molecules or fewer are taken for empty (default of EmptyDrops).
+# Droplets with at most this many molecules count as empty (default of EmptyDrops).
 EMPTY = 100
-# No cell is called with as few, and no run of droplets has as many cells.
+# No cell is called with so few molecules, and no run has so many cells.
 NEARLY_NONE, DROPLETS = 10, 50_000
-# With fewer barcodes their distribution says nothing.
+# With fewer barcodes, their distribution is not informative.
 FEW = 100
 BINS = 256
 
 
 def otsu_threshold(values) -> float:
-    """The threshold that best parts values in two (Otsu 1979, IEEE Trans SMC 9:62).
+    """The threshold that best splits values in two (Otsu 1979, IEEE Trans SMC 9:62).
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def otsu_threshold(values) -> float:
     Returns
     -------
     float
-        Amid the gap, where values of the two groups lie apart.
+        In the middle of the gap between the two groups, if there is one.
     """
     numbers, edges = np.histogram(values, bins=BINS)
     centres = (edges[1:] + edges[:-1]) / 2
@@ -35,7 +35,7 @@ def otsu_threshold(values) -> float:
     sum_below = np.cumsum(numbers * centres)[:-1]
     sum_above = (numbers * centres).sum() - sum_below
     between = below * above * (sum_below / below - sum_above / above) ** 2
-    # Bins without a value do as well as their neighbours: amid them.
+    # Empty bins score as well as their neighbours: take the middle.
     return float(edges[1:-1][np.isclose(between, between.max(), rtol=1e-12)].mean())
 
 
@@ -43,10 +43,10 @@ def find_kind(n_counts) -> tuple[str, str]:
     """Whether barcodes are all droplets (raw) or called cells (filtered), by their molecules.
 
     Raw is a matrix where most barcodes have next to none; or that has more barcodes than a run has
-    cells, most of them as poor as empty droplets; or whose molecules a barcode fall into two groups
-    with next to nothing between them, of which the poor one is the larger. The limits were chosen
-    on the demo's raw matrices without their empty rows, on filtered matrices and gene panels of
-    10x and microwells, and on simulated ones.
+    cells, most of them as poor as empty droplets; or whose molecules per barcode fall into two
+    groups with next to nothing between them, of which the poor one is the larger. The limits were
+    chosen on the demo's raw matrices without their empty rows, on filtered matrices and gene panels
+    of 10x and microwells, and on simulated ones.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def find_kind(n_counts) -> tuple[str, str]:
     third = (high - low) / 3
     between = ((logs > low + third) & (logs < high - third)).mean()
     poor = (logs <= threshold).mean()
-    told = (
+    reason = (
         f"{poor:.0%} of {len(counts):,} barcodes have about {10**low:,.0f} molecules, the others "
         f"about {10**high:,.0f}, and {between:.1%} lie between"
     )
     if poor > 0.5 and 10**low <= EMPTY and between < 0.05:
-        return "raw", told
+        return "raw", reason
     return (
         "filtered",
         f"no crowd of empty droplets: least {least:,}, median {median:,.0f} molecules",
@@ -88,12 +88,12 @@ def find_kind(n_counts) -> tuple[str, str]:
 
 
 def check_kind(said: str, n_counts, where: str) -> dict:
-    """What the barcodes are: as the sheet says, if the data do not rule it out, else as they show.
+    """The kind of the barcodes: as in the sheet, unless the data rule it out; else by the data.
 
     Raises
     ------
     StudyError
-        They are said to be raw, and there is no empty droplet.
+        The sheet says raw, and there is no empty droplet.
     """
     kind, reason = find_kind(n_counts)
     facts = {"kind": said or kind, "decided_by": "sheet" if said else "data", "looks": kind}
@@ -103,7 +103,8 @@ def check_kind(said: str, n_counts, where: str) -> dict:
             "the sheet says `barcodes` raw, but there is no empty droplet: the least of "
             f"{len(n_counts):,} barcodes has {least:,} molecules"
         )
-        raise StudyError(where, problem, "Say filtered, or give the raw matrix.")
+        fix = "Set `barcodes` to filtered, or give the raw matrix."
+        raise StudyError(where, problem, fix, code="no-empty-droplets")
     if said and said != kind:
         reason = f"the sheet says {said}, though the data look {kind}: {reason}"
     return facts | {"reason": reason}
@@ -115,7 +116,7 @@ def cell_names(barcodes, where: str):
     Raises
     ------
     StudyError
-        A barcode stands there twice.
+        A barcode is duplicated.
     """
     names = pd.Index(barcodes.astype(str), dtype=object, name="barcode")
     if len(names) and names.str.endswith(SUFFIX).all():
@@ -124,22 +125,24 @@ def cell_names(barcodes, where: str):
         twice = names.duplicated()
         raise StudyError(
             where,
-            f"barcode {names[twice][0]} stands there twice, as do {twice.sum() - 1:,} others",
+            f"barcode {names[twice][0]} is duplicated, as are {twice.sum() - 1:,} others",
             "Give the cells of one run: a merged matrix needs `subset` or `split` in the sheet.",
+            code="duplicated-barcode",
         )
     return names
 
 
 def given_cells(barcodes, cells, where: str):
-    """Which barcodes their source calls cells, boolean.
+    """Which barcodes are cells by their source, boolean.
 
     Raises
     ------
     StudyError
-        Cells that are no barcodes of the raw matrix.
+        A cell is not a barcode of the raw matrix.
     """
     given = barcodes.isin(cells)
     if (lost := len(cells) - given.sum()) > 0:
         problem = f"{lost:,} of its {len(cells):,} cells are not among its raw barcodes"
-        raise StudyError(where, problem, "Give raw and filtered matrix of one count.")
+        fix = "Give the raw and the filtered matrix of the same count."
+        raise StudyError(where, problem, fix, code="unknown-cells")
     return given

@@ -16,7 +16,7 @@ def _read_old_obs(path: str, changed: float):
 
 
 def read_column(path: str, column: str):
-    """A column of the cells of an .h5ad; nothing else is read.
+    """A column of the cells of an .h5ad, read without the rest of it.
 
     Returns
     -------
@@ -39,8 +39,8 @@ def read_column(path: str, column: str):
         if column not in table or column == table.attrs["_index"]:
             known = ", ".join(map(str, table.attrs["column-order"])) or "none"
             problem = f"has no column '{column}' of cells"
-            raise StudyError(path, problem, f"Columns of obs: {known}.")
-        # Where categories lie apart, as SeuratDisk writes them, a column alone is their numbers.
+            raise StudyError(path, problem, f"Columns of obs: {known}.", code="missing-column")
+        # Where categories are stored separately (SeuratDisk), the column has only their numbers.
         if "__categories" in table:
             cells = _read_old_obs(path, os.stat(path).st_mtime)[column]
         else:
@@ -86,7 +86,7 @@ def columns_of(path: str) -> list[str]:
 
 
 def values_by_barcode(path: str, column: str, subset: str):
-    """A column of `obs` of an .h5ad, as text by barcode; missing where nothing is known.
+    """A column of `obs` of an .h5ad, as text by barcode; missing where a cell has no value.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def rows_of(path: str, subset: str):
     Returns
     -------
     numpy.ndarray
-        Boolean, one a cell.
+        Boolean, one per cell.
 
     Raises
     ------
@@ -135,5 +135,6 @@ def rows_of(path: str, subset: str):
     known = list(labels)
     if value not in known:
         shown = ", ".join(sorted(filter(None, known))[:20]) + (", ..." if len(known) > 20 else "")
-        raise StudyError(path, f"no cell has {column} '{value}'", f"Values: {shown}.")
+        problem = f"no cell has {column} '{value}'"
+        raise StudyError(path, problem, f"Values: {shown}.", code="unknown-value")
     return codes == known.index(value)

@@ -13,7 +13,7 @@ FEW = 100
 
 
 def fault_of(values) -> str:
-    """Why values are no counts, in words; empty if they are.
+    """Why values are not counts, in words; empty if they are.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def fault_of(values) -> str:
         return describe_fractions(values)
     largest = data.max() if data.size else 0
     if largest > MOST:
-        return f"its largest value, {largest:,.0f}, is above 2^31: no count of molecules in a cell"
+        return f"its largest value, {largest:,.0f}, is above 2^31, which no cell can have"
     limit = 2 ** (np.finfo(data.dtype).nmant + 1) if exact else MOST
     if largest > limit:
         return (
             f"its largest value, {largest:,.0f}, is above {limit:,}, and as {data.dtype} "
-            "it is not exact any more"
+            "it is no longer exact"
         )
     return ""
 
@@ -53,28 +53,27 @@ def describe_fractions(values) -> str:
         "normalised, without a logarithm,": lambda x: x,
     }
     with np.errstate(over="ignore", invalid="ignore"):
-        for told, back in backs.items():
+        for kind, back in backs.items():
             linear = some.copy()
             linear.data = back(some.data)
             sums = np.asarray(linear.sum(axis=1)).ravel()
             if len(sums) > 1 and np.std(sums) < 0.01 * np.mean(sums):
-                return f"it looks {told} to {np.mean(sums):,.0f} a cell"
-        for told, back in backs.items():
+                return f"it looks {kind} to {np.mean(sums):,.0f} per cell"
+        for kind, back in backs.items():
             cells = [back(cell.data) for cell in some if len(np.unique(cell.data)) > 2]
             whole = [_are_multiples(cell / cell.min()) for cell in cells]
             if whole and np.mean(whole) > 0.9:
-                return f"it looks {told} by the size of each cell"
+                return f"it looks {kind} by the size of each cell"
     example = values.data[values.data != np.floor(values.data)][0]
     return f"it has fractions such as {example:.3g}, as corrected, imputed or estimated values have"
 
 
 def _are_multiples(ratios) -> bool:
-
     return bool(np.isfinite(ratios).all() and np.abs(ratios - ratios.round()).max() < 0.01)
 
 
 def layers_with_counts(path: str) -> list[str]:
-    """What `layer` may be, by the first values of each matrix of an .h5ad."""
+    """Layers with counts, by the first values of each matrix of an .h5ad."""
     import anndata
 
     found = []
@@ -91,12 +90,12 @@ def layers_with_counts(path: str) -> list[str]:
 
 
 def raw_counts(values, files: list[str], layer: str, where: str):
-    """Values as counts, if that is what they are.
+    """Values as counts, if they are counts.
 
     Parameters
     ----------
     values
-        CSR, barcodes x genes; it is given up.
+        CSR, barcodes x genes; changed in place.
     files, layer, where
         What they were read from, for the message.
 
@@ -108,7 +107,7 @@ def raw_counts(values, files: list[str], layer: str, where: str):
     Raises
     ------
     StudyError
-        They are no counts; the message names the layers that hold some.
+        They are not counts; the message names the layers that have counts.
     """
     if not (fault := fault_of(values)):
         return to_counts(values)
@@ -116,6 +115,6 @@ def raw_counts(values, files: list[str], layer: str, where: str):
     instead = layers_with_counts(files[0]) if stored else []
     fix = "Give the matrix before any normalisation, scaling or correction."
     if instead:
-        fix = f"Name what holds counts in column `layer` of the sheet: {', '.join(instead)}."
+        fix = f"Name a layer with counts in column `layer` of the sheet: {', '.join(instead)}."
     held = f"layer '{layer}'" if layer else "the matrix"
-    raise StudyError(where, f"{held} holds no raw counts: {fault}", fix)
+    raise StudyError(where, f"{held} has no raw counts: {fault}", fix, code="not-counts")

@@ -15,7 +15,7 @@ PARTS = {
     "barcodes": ("barcodes.tsv.gz", "barcodes.tsv"),
     "features": ("features.tsv.gz", "features.tsv", "genes.tsv.gz", "genes.tsv"),
 }
-# What tells the three apart where they have names of their own; the last word of a name counts.
+# Words that identify the three files under other names; the last word of a name counts.
 WORDS = {
     "mtx": "matrix",
     "barcode": "barcodes",
@@ -27,11 +27,11 @@ FORMS = (
     "a 10x folder, its three files, a 10x .h5, an .h5ad, or the output of STARsolo or CellRanger"
 )
 TABLE = (
-    "Read it with scanpy (`read_csv`, `read_text`), turn it if its rows are genes (`adata.T`), "
-    "write it with `write_h5ad`, and name that."
+    "Read it with scanpy (`read_csv`, `read_text`), transpose it if its rows are genes "
+    "(`adata.T`), write it with `write_h5ad`, and name the .h5ad."
 )
-# What people have and no step reads, by the end of its name: what it is, and the fix. The first
-# that fits counts.
+# Forms that people have and no step reads, by the end of the name: the form, and the fix. The
+# first match counts.
 OTHERS = {
     tuple(name for names in PARTS.values() for name in names) + (".mtx", ".mtx.gz"): (
         "one file of three",
@@ -54,7 +54,7 @@ OTHERS = {
     ),
     (".loom", ".loom.gz"): (
         "a loom file",
-        "Read it with `scanpy.read_loom`, write it with `write_h5ad`, and name that.",
+        "Read it with `scanpy.read_loom`, write it with `write_h5ad`, and name the .h5ad.",
     ),
     tuple(f".{end}{packed}" for end in ("csv", "tsv", "txt", "tab") for packed in ("", ".gz")): (
         "a table of text",
@@ -62,8 +62,8 @@ OTHERS = {
     ),
     (".xlsx", ".xls"): ("a spreadsheet", TABLE),
 }
-# Folders that hold the matrices of an output, the first that is there; of STARsolo the counts of
-# exons before those of whole genes, and never `Velocyto` or `SJ`.
+# Folders with the matrices of an output, of which the first that exists counts; for STARsolo the
+# counts of exons before those of whole genes, and never `Velocyto` or `SJ`.
 INNER = ("outs", "per_sample_outs/*", "count", "Gene", "GeneFull*", "*Solo.out")
 
 
@@ -83,13 +83,13 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
     tuple of str
         An HDF5 file; or matrix, barcodes and features; where the cells are called already beside
         their raw matrix, then also what names them: the barcodes, or the HDF5 file, of the cells.
-        What does not exist is given as it is.
+        A file that does not exist is given as named.
 
     Raises
     ------
     StudyError
-        A file of the three is missing, or cannot be told from the others; what is named is of a
-        form that is not read.
+        A file of the three is missing or cannot be identified; the file has a form that is not
+        read.
     """
     if "," in text and not os.path.exists(text):
         return _three([part.strip() for part in text.split(",")], text)
@@ -108,7 +108,7 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
 
 
 def _check_form(text: str) -> None:
-    """Refuse what the end of its name tells to be no matrix, or one of another form."""
+    """Reject a file whose name ends as a form that is not read."""
     if not URL.match(text) and not os.path.exists(text):
         return
     plain = urllib.parse.unquote(text).lower()
@@ -116,7 +116,7 @@ def _check_form(text: str) -> None:
     names = (plain, urllib.parse.urlsplit(plain).path)
     for ends, (form, fix) in OTHERS.items():
         if any(name.endswith(ends) for name in names):
-            raise StudyError(text, f"is {form}; it is not read as it is", fix)
+            raise StudyError(text, f"is {form}, which is not read", fix, code="unsupported-format")
 
 
 def _three(files: list[str], text: str) -> tuple[str, ...]:
@@ -127,13 +127,14 @@ def _three(files: list[str], text: str) -> tuple[str, ...]:
         part = "matrix" if "mtx" in words else WORDS.get(words[-1]) if words else None
         found.setdefault(part, []).append(file)
     if set(found) != set(PARTS) or len(files) != len(PARTS):
-        told = "; ".join(
+        parts = "; ".join(
             f"{part or 'unknown'}: {', '.join(named)}" for part, named in found.items()
         )
         fix = (
             "Give one of each: matrix (.mtx in its name), barcodes (or cells), features (or genes)."
         )
-        raise StudyError(text, f"{len(files)} files, which are not the three ({told})", fix)
+        problem = f"lists {len(files)} files, which are not the three of a 10x folder ({parts})"
+        raise StudyError(text, problem, fix, code="ambiguous-files")
     return tuple(found[part][0] for part in PARTS)
 
 
@@ -142,16 +143,15 @@ def _with_prefix(folder: Path, prefix: str) -> tuple[str, ...]:
     files = {}
     for part, names in PARTS.items():
         paths = [str(folder / f"{prefix}{name}") for name in names]
-        # What is there and not a file is refused by its own name later.
+        # A path that is not a file is rejected later, by its own name.
         there = [path for path in paths if os.path.isfile(path)] or filter(os.path.lexists, paths)
         files[part] = next(iter(there), None)
     for part, file in files.items():
         if file is None:
             wanted = " or ".join(f"{prefix}{name}" for name in PARTS[part])
             has = ", ".join(Path(file).name for file in files.values() if file)
-            raise StudyError(
-                str(folder), f"has {has}, but no {part}: {wanted}", "Copy it into the folder, too."
-            )
+            problem, fix = f"has {has}, but no {part}: {wanted}", "Copy it into the folder, too."
+            raise StudyError(str(folder), problem, fix, code="missing-file")
     return tuple(files.values())
 
 
@@ -161,7 +161,7 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
         return _with_prefix(folder, "")
     samples = _folders(folder, "per_sample_outs/*")
     if len(samples) > 1:
-        # Beside them CellRanger may keep the matrix of all, which is no sample's.
+        # Beside them CellRanger may keep the matrix of all samples together.
         _the_one(samples, folder, "outputs")
     kinds = {kind: found for kind in ("raw", "filtered") if (found := _matrix_of(folder, kind))}
     if list(kinds) == ["filtered"] and (raw := _matrix_of(_pool(folder), "raw")):
@@ -170,8 +170,9 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
         wanted = [barcodes] if barcodes else ["raw", "filtered"]
         if barcodes and barcodes not in kinds:
             has = " and ".join(kinds)
-            fix = f"Empty `barcodes`, or say {has}."
-            raise StudyError(str(folder), f"has no {barcodes} matrix beside its {has}", fix)
+            fix = f"Leave `barcodes` empty, or set it to {has}."
+            problem = f"has no {barcodes} matrix beside its {has} matrix"
+            raise StudyError(str(folder), problem, fix, code="missing-matrix")
         files = [kinds[kind] for kind in wanted if kind in kinds]
         cells = files[1][1 if len(files[1]) > 1 else 0 :][:1] if len(files) > 1 else ()
         return files[0] + cells
@@ -184,7 +185,7 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
         return find_files(str(_the_one(matrices, folder, "matrices")))
     inner = ", ".join(path.name for path in _folders(folder, "*")[:5])
     problem = f"is a folder without a count matrix{f' (it holds {inner})' if inner else ''}"
-    raise StudyError(str(folder), problem, f"Give {FORMS}.")
+    raise StudyError(str(folder), problem, f"Give {FORMS}.", code="missing-matrix")
 
 
 def _folders(folder: Path, pattern: str) -> list[Path]:
@@ -192,9 +193,9 @@ def _folders(folder: Path, pattern: str) -> list[Path]:
 
 
 def _pool(folder: Path) -> Path:
-    """Where CellRanger's `multi` keeps the droplets of a sample that it has no others with.
+    """Where CellRanger's `multi` keeps the droplets of its only sample.
 
-    The droplets of several samples are those of none: then it is the folder itself.
+    Droplets of several samples belong to none of them: then it is the folder itself.
     """
     samples = folder.parent.parent
     alone = samples.name == "per_sample_outs" and len(_folders(samples, "*")) == 1
@@ -202,7 +203,7 @@ def _pool(folder: Path) -> Path:
 
 
 def _the_one(paths: list[Path], folder: Path, things: str) -> Path:
-    """The only one of what a folder holds.
+    """The only one of several things in a folder.
 
     Raises
     ------
@@ -212,8 +213,9 @@ def _the_one(paths: list[Path], folder: Path, things: str) -> Path:
     if len(paths) > 1:
         names = sorted(str(path.relative_to(folder)) for path in paths)
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        fix = f"Name one in each row, as {folder / names[0]}."
-        raise StudyError(str(folder), f"holds {len(names)} {things} ({shown})", fix)
+        fix = f"Name one in each row, such as {folder / names[0]}."
+        problem = f"has {len(names)} {things} ({shown})"
+        raise StudyError(str(folder), problem, fix, code="several-matrices")
     return paths[0]
 
 
@@ -221,7 +223,7 @@ def _matrix_of(folder: Path, kind: str) -> tuple[str, ...]:
     """The files of the raw or the filtered matrix in an output of STARsolo or CellRanger."""
     many = f"{kind}_feature_bc_matrix"
     for name in (kind, many, f"sample_{many}", f"{kind}_gene_bc_matrices"):
-        # CellRanger 2 has a folder of each genome.
+        # CellRanger 2 has one folder per genome.
         inner = [
             path
             for path in (folder / name, *sorted((folder / name).glob("*/")))
@@ -229,8 +231,9 @@ def _matrix_of(folder: Path, kind: str) -> tuple[str, ...]:
         ]
         if len(inner) > 1:
             genomes = ", ".join(path.name for path in inner)
-            problem = f"has a matrix of each of {len(inner)} genomes ({genomes})"
-            raise StudyError(str(folder / name), problem, "Name the folder of one of them.")
+            problem = f"has matrices of {len(inner)} genomes ({genomes})"
+            fix = "Name the folder of one genome."
+            raise StudyError(str(folder / name), problem, fix, code="several-genomes")
         if inner:
             return _with_prefix(inner[0], "")
     for name in (f"{many}.h5", f"sample_{many}.h5", f"{kind}_gene_bc_matrices_h5.h5"):

@@ -7,15 +7,15 @@ import pandas as pd
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
 NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
 EXPRESSION = "Gene Expression"
-# The types of features that CellRanger knows; a column with none of them tells something else, as
-# the biotype of genes.
+# The types of features that CellRanger knows; a column without any of them has another meaning,
+# such as the biotype of genes.
 FEATURE_TYPES = {EXPRESSION, "Antibody Capture", "CRISPR Guide Capture", "Multiplexing Capture"}
 FEATURE_TYPES |= {"Antigen Capture", "Custom", "Peaks"}
 ENSEMBL = r"^(?P<id>(?:.*_)?(?P<prefix>ENS[A-Z]*G)\d+)(?:\.\d+)?(?P<par>_PAR_Y)?$"
 
 
 def types_of(column):
-    """Types of features; all are genes where a column knows no type of CellRanger's."""
+    """Types of features; all are genes if a column has no type of CellRanger."""
     return column if column.isin(FEATURE_TYPES).any() else column.map(lambda _: EXPRESSION)
 
 
@@ -25,12 +25,12 @@ def features_of(var):
     Parameters
     ----------
     var
-        DataFrame of the genes; what its index holds is the id unless a column has the ids.
+        DataFrame of the genes; its index has the ids, unless a column has them.
 
     Returns
     -------
     DataFrame
-        Columns id, name, type; the name is the id where none is known.
+        Columns id, name, type; the name is the id if no name is known.
     """
     index = pd.Series(var.index.astype(str), index=var.index)
     ids = next((var[name].astype("string") for name in ID_COLUMNS if name in var), index)
@@ -83,7 +83,7 @@ def gene_table(features) -> tuple:
 
 
 def find_species(prefixes: Counter, names) -> dict:
-    """Species of the genes, by the prefixes of Ensembl or else by how symbols are written.
+    """Species of the genes, by the prefixes of Ensembl, else by the case of symbols.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def find_species(prefixes: Counter, names) -> dict:
     """
     human, mouse = prefixes["ENSG"], prefixes["ENSMUSG"]
     if len(names):
-        # CD3E is human, Cd3e is of the mouse; C1orf43 is neither way.
+        # CD3E is human, Cd3e is mouse; C1orf43 matches neither pattern.
         human = int(names.str.fullmatch(r"[A-Z][A-Z0-9-]{2,}").sum())
         mouse = int(names.str.fullmatch(r"(?:[A-Z][a-z][A-Za-z0-9-]+|mt-\w+)").sum())
     of_all = max(sum(prefixes.values()), len(names), 1)

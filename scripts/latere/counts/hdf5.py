@@ -1,4 +1,4 @@
-"""HDF5 files of users: opened with every check that they need, and where their matrices lie."""
+"""HDF5 files of users: opened with all checks that they need, and where their matrices are."""
 
 import logging
 import os
@@ -11,21 +11,21 @@ from latere.counts.files import FORMS, HDF5
 from latere.errors import StudyError
 from latere.files import UNREADABLE, require_file
 
-# Of a file in the making or another program's: what `h5py` says is nothing to a reader.
+# The messages of `h5py` do not help a reader.
 DAMAGED = (
-    "It may be cut off, or of another form: fetch it anew, and compare its size with the source's."
+    "It may be truncated or of another form: fetch it again, and compare its size with the source."
 )
 WRITE_AGAIN = "Read it with anndata, and write it again."
 
 
 @contextmanager
 def open_h5(path: str) -> Iterator:
-    """Open an HDF5 file of a user, which must hold all that it shows.
+    """Open an HDF5 file of a user, which must not refer to other files.
 
     Raises
     ------
     StudyError
-        It is no HDF5 file or damaged; it reads other files; what is looked up in it is not there.
+        It is not an HDF5 file or damaged; it reads other files; it lacks what is looked up.
     """
     import h5py
 
@@ -36,26 +36,30 @@ def open_h5(path: str) -> Iterator:
         size = Path(path).stat().st_size
         first = str(error).split(" (")[-1].rstrip(")")
         if not path.endswith(HDF5):
-            raise StudyError(path, "is of no form that is known", f"Give {FORMS}.") from None
+            problem, fix = "has an unknown form", f"Give {FORMS}."
+            raise StudyError(path, problem, fix, code="unsupported-format") from None
         problem = f"cannot be read as HDF5, which its name promises ({size:,} bytes; {first})"
-        raise StudyError(path, problem, DAMAGED) from None
+        raise StudyError(path, problem, DAMAGED, code="not-hdf5") from None
     with file:
         try:
             if elsewhere := _other_file(path, os.stat(path).st_mtime):
-                raise StudyError(path, f"reads another file: {elsewhere}", WRITE_AGAIN)
+                problem = f"reads another file: {elsewhere}"
+                raise StudyError(path, problem, WRITE_AGAIN, code="external-link")
             yield file
         except MemoryError as error:
-            fix = "Give it more memory. If that is far more than the file has, it is damaged."
-            raise StudyError(path, f"takes more memory than there is ({error})", fix) from None
+            fix = "Give the job more memory. If the file is far smaller than that, it is damaged."
+            problem = f"needs more memory than there is ({error})"
+            raise StudyError(path, problem, fix, code="too-little-memory") from None
         except UNREADABLE as error:
-            logging.info("what could not be read:", exc_info=True)
-            told = error.args[0] if error.args else type(error).__name__
-            raise StudyError(path, f"its HDF5 structure is damaged ({told})", DAMAGED) from None
+            logging.info("reading failed:", exc_info=True)
+            reason = error.args[0] if error.args else type(error).__name__
+            problem = f"its HDF5 structure is damaged ({reason})"
+            raise StudyError(path, problem, DAMAGED, code="damaged-file") from None
 
 
 @cache
 def _other_file(path: str, changed: float) -> str:
-    """What of an HDF5 file lies in another one, in words; empty if nothing does.
+    """The part of an HDF5 file that is stored in another file, in words; empty if none is.
 
     No link is followed: soft ones may lead in a circle, external ones to any file.
     """
@@ -80,12 +84,12 @@ def _other_file(path: str, changed: float) -> str:
 
 
 def form_of(path: str) -> str:
-    """The form of an HDF5 file, by what is in it: `h5ad` or `10x h5`.
+    """The form of an HDF5 file, by its content: `h5ad` or `10x h5`.
 
     Raises
     ------
     StudyError
-        It is no HDF5 file, damaged, or of another form.
+        It is not an HDF5 file, damaged, or of another form.
     """
     import h5py
 
@@ -94,16 +98,18 @@ def form_of(path: str) -> str:
             if all(isinstance(file[table], h5py.Group) for table in ("obs", "var")):
                 return "h5ad"
             fix = "Read it with a newer anndata, and write it again."
-            raise StudyError(path, "was written by an anndata before 0.7", fix)
+            problem = "was written by an anndata before 0.7"
+            raise StudyError(path, problem, fix, code="old-anndata")
         groups = [group for group in file.values() if isinstance(group, h5py.Group)]
         if any("indptr" in group and "barcodes" in group for group in groups):
             return "10x h5"
         has = ", ".join(file) or "nothing"
-    raise StudyError(path, f"holds no count matrix that is known; it has {has}", f"Give {FORMS}.")
+    problem = f"has no count matrix of a known form; it has {has}"
+    raise StudyError(path, problem, f"Give {FORMS}.", code="unsupported-format")
 
 
 def layers_of(file) -> dict[str, str]:
-    """Where the matrices of an open .h5ad lie, by what `layer` calls them."""
+    """Where the matrices of an open .h5ad are, by their name in column `layer`."""
     places = {"X": "X", **{name: f"layers/{name}" for name in file.get("layers", ())}}
     if "raw" in file and "raw" not in places:
         places["raw"] = "raw/X"

@@ -1,5 +1,5 @@
-"""What can be seen of a count matrix before the first job: faults of structure, without reading a
-value of it."""
+"""Faults of the structure of a count matrix, found before the first job without reading its
+values."""
 
 import math
 import os
@@ -12,13 +12,13 @@ from latere.counts.hdf5 import DAMAGED, WRITE_AGAIN, form_of, layers_of, open_h5
 from latere.errors import StudyError
 from latere.files import read_head
 
-# Where the sizes of a MatrixMarket file stand, behind the comments.
+# Bytes at the start of a MatrixMarket file that include its sizes, after the comments.
 MTX_HEAD = 1 << 20
-# As many names as tell what an index holds.
+# So many names show what an index has.
 SOME = 1000
-# In one piece or in two, with whatever a program or a person wrote before and behind it.
+# In one part or two, with any text before and after it.
 BARCODE = re.compile(r"[ACGTN]{6,}[-_.+]?[ACGTN]{6,}")
-# Ids, or symbols that no cell is called by: 5 % of the protein-coding genes of 10x's GRCh38.
+# Ids, or symbols that are no names of cells: 5 % of the protein-coding genes of 10x's GRCh38.
 GENE = re.compile(
     r"(.*_)?(ENS[A-Z]*G[0-9]{5,}.*|MT-(CO|ND|ATP|CYB)[0-9]?|mt-(Co|Nd|Atp|Cytb)[0-9]?|GAPDH|ACTB"
     r"|R(P[SL]|p[sl])[0-9]+[A-Za-z0-9]*|(ZNF|Zfp|TMEM|Tmem|LINC|Gm)[0-9]+|S(LC|lc)[0-9]+[Aa][0-9]+"
@@ -32,7 +32,7 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
     Parameters
     ----------
     files
-        As `find_files` gives them, all of them there.
+        As `find_files` gives them; all exist.
     layer, subset
         As in the sheet.
 
@@ -42,14 +42,15 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
         What is wrong, and the fix.
     """
     for file in files:
-        # Of no cell there are no barcodes.
+        # A matrix without cells has an empty table of barcodes.
         named = file.endswith(PARTS["barcodes"])
         if os.path.isfile(file) and not os.path.getsize(file) and not named:
-            raise StudyError(file, "is empty (0 bytes)", DAMAGED)
+            raise StudyError(file, "is empty (0 bytes)", DAMAGED, code="empty-file")
     form = "10x folder" if len(files) > 2 else form_of(files[0])
     for column, value in (("layer", layer), ("subset", subset)):
         if value and form != "h5ad":
-            raise StudyError(files[0], f"`{column}` needs an .h5ad; this is a {form}", "Empty it.")
+            problem = f"`{column}` needs an .h5ad; this is a {form}"
+            raise StudyError(files[0], problem, f"Leave `{column}` empty.", code="needs-h5ad")
     if form == "10x folder":
         check_mtx(files[0])
     elif form == "h5ad":
@@ -67,23 +68,24 @@ def check_mtx(path: str) -> tuple[int, int, int]:
     Raises
     ------
     StudyError
-        It is none, or its first lines do not say how large the matrix is.
+        It is not a MatrixMarket file, or its first lines do not say how large the matrix is.
     """
     head = read_head(path, MTX_HEAD)
     if not re.match(b"%%MatrixMarket matrix coordinate (integer|real)", head, re.IGNORECASE):
-        problem = f"is no MatrixMarket file of sparse numbers: it begins with {head[:40]!r}"
-        raise StudyError(path, problem, "Give the .mtx as CellRanger or STARsolo writes it.")
+        problem = f"is not a MatrixMarket file of sparse numbers: it begins with {head[:40]!r}"
+        fix = "Give the .mtx as CellRanger or STARsolo writes it."
+        raise StudyError(path, problem, fix, code="not-matrixmarket")
     lines = [line for line in head.split(b"\n")[1:] if line.strip() and not line.startswith(b"%")]
     first = lines[0] if lines else b""
     sizes = re.fullmatch(rb"\s*(\d{1,18})\s+(\d{1,18})\s+(\d{1,18})\s*", first)
     if not sizes:
-        told = f"it begins with {first[:40]!r}" if first else f"it ends after {len(head):,} bytes"
-        problem = f"does not say how many rows, columns and entries it has ({told})"
-        raise StudyError(path, problem, DAMAGED)
+        text = f"it begins with {first[:40]!r}" if first else f"it ends after {len(head):,} bytes"
+        problem = f"does not say how many rows, columns and entries it has ({text})"
+        raise StudyError(path, problem, DAMAGED, code="damaged-file")
     rows, columns, entries = map(int, sizes.groups())
     if entries > rows * columns:
         problem = f"says that it has {entries:,} entries in {rows:,} rows and {columns:,} columns"
-        raise StudyError(path, problem, DAMAGED)
+        raise StudyError(path, problem, DAMAGED, code="damaged-file")
     return rows, columns, entries
 
 
@@ -102,12 +104,13 @@ def inspect_h5ad(path: str, layer: str, subset: str) -> None:
 
 @cache
 def _inspect_whole(path: str, layer: str, changed: float) -> None:
-    """What does not depend on the cells of a run is looked at once for all runs of a file."""
+    """Checks that do not depend on the cells of a run: once for all runs of a file."""
     with open_h5(path) as file:
         has = layers_of(file)
         if (layer or "X") not in has:
             problem = f"has no layer '{layer}'" if layer else "has no X"
-            raise StudyError(path, problem, f"`layer` may be: {', '.join(has) or 'none'}.")
+            fix = f"`layer` may be: {', '.join(has) or 'none'}."
+            raise StudyError(path, problem, fix, code="missing-layer")
         place = has[layer or "X"]
         tables = ["obs", "raw/var" if place.startswith("raw/") else "var"]
         shape = _check_structure(file, place, tables, path)
@@ -119,7 +122,8 @@ def _inspect_whole(path: str, layer: str, changed: float) -> None:
             f"is transposed: its {shape[0]:,} rows are genes ({', '.join(cells[:2])}) "
             f"and its {shape[1]:,} columns cells ({', '.join(genes[:2])})"
         )
-        raise StudyError(path, problem, "Write it as cells x genes: `adata.T.write_h5ad(...)`.")
+        fix = "Write it as cells x genes: `adata.T.write_h5ad(...)`."
+        raise StudyError(path, problem, fix, code="transposed")
 
 
 def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[int, int]:
@@ -128,40 +132,44 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
     Parameters
     ----------
     place
-        Where the matrix lies.
+        Where the matrix is.
     tables
-        Where the tables of its rows and of its columns lie.
+        Where the tables of its rows and of its columns are.
     """
     matrix = file[place]
     if "shape" not in matrix.attrs and not hasattr(matrix, "shape"):
-        raise StudyError(path, f"{place} has no shape", WRITE_AGAIN)
+        raise StudyError(path, f"{place} has no shape", WRITE_AGAIN, code="damaged-file")
     shape = shape_of(matrix)
     if len(shape) != 2 or min(shape) < 0:
-        raise StudyError(path, f"{place} is not a table: its shape is {shape}", WRITE_AGAIN)
+        problem = f"{place} is not a table: its shape is {shape}"
+        raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
     if not hasattr(matrix, "shape"):
         lengths = {name: _length(matrix, name) for name in ("data", "indices", "indptr")}
         if lost := [name for name, length in lengths.items() if length is None]:
-            raise StudyError(path, f"{place} has no '{lost[0]}'", WRITE_AGAIN)
+            problem = f"{place} has no '{lost[0]}'"
+            raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
         if lengths["data"] != lengths["indices"] or lengths["indptr"] - 1 not in shape:
-            told = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
-            raise StudyError(path, f"the parts of {place} do not fit its shape ({told})", DAMAGED)
+            sizes = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
+            problem = f"the parts of {place} do not fit its shape ({sizes})"
+            raise StudyError(path, problem, DAMAGED, code="damaged-file")
     for table, length in zip(tables, shape, strict=True):
         index = file[table].attrs.get("_index") if table in file else None
         if isinstance(index, bytes):  # as Julia writes it
             index = index.decode()
         named = _length(file[table], index) if isinstance(index, str) else None
         if named is None:
-            raise StudyError(path, f"its table {table} has no index (`_index`)", WRITE_AGAIN)
+            problem = f"its table {table} has no index (`_index`)"
+            raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
         if named != length:
             problem = f"{place} is {shape[0]:,} x {shape[1]:,}, but {table} names {named:,}"
-            raise StudyError(path, problem, WRITE_AGAIN)
+            raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
     return shape
 
 
 def _length(group, name: str) -> int | None:
-    """Length of an array in a group; None where it is none.
+    """Length of an array in a group; None if it is not an array.
 
-    Of an array that is a group itself, as one of text with missing values, that of its values.
+    An array may be a group itself, such as text with missing values: then that of its values.
     """
     item = group.get(name)
     if hasattr(item, "keys"):
@@ -178,5 +186,5 @@ def _some_names(table) -> list[str]:
 
 
 def _share(looks, names: list[str]) -> float:
-    """Share of names that look so."""
+    """Share of names that match."""
     return sum(map(bool, map(looks, names))) / max(len(names), 1)

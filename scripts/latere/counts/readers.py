@@ -12,7 +12,7 @@ from latere.counts.sparse import read_values
 from latere.errors import StudyError
 from latere.files import UNREADABLE, open_plain, read_head
 
-# Bytes of a line of barcodes or features, which is read whole.
+# Most bytes of a line of barcodes or features, which is read whole.
 LONGEST_LINE = 1 << 20
 
 
@@ -22,17 +22,18 @@ def read_lines(path: str):
     Returns
     -------
     DataFrame
-        One row a line; columns 0, 1, ...
+        One row per line; columns 0, 1, ...
 
     Raises
     ------
     StudyError
-        Its first line has no end within what a line may have.
+        Its first line is longer than a line may be.
     """
     head = read_head(path, LONGEST_LINE)
     if len(head) == LONGEST_LINE and b"\n" not in head:
         problem = f"its first line is longer than {LONGEST_LINE >> 20} MB"
-        raise StudyError(path, problem, "Give the table as CellRanger or STARsolo writes it.")
+        fix = "Give the table as CellRanger or STARsolo writes it."
+        raise StudyError(path, problem, fix, code="line-too-long")
 
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3, "keep_default_na": False}
     with open_plain(path) as file:
@@ -79,7 +80,8 @@ def read_mtx(files: list[str], threads: int):
             f"has {shape[0]:,} rows and {shape[1]:,} columns, but {files[2]} names "
             f"{expected[0]:,} features and {files[1]} {expected[1]:,} barcodes"
         )
-        raise StudyError(files[0], problem, "Give three files that belong together, as they are.")
+        fix = "Give three files of the same matrix, unchanged."
+        raise StudyError(files[0], problem, fix, code="unequal-sizes")
     features = pd.DataFrame(
         {
             "id": table[0],
@@ -93,12 +95,12 @@ def read_mtx(files: list[str], threads: int):
 def read_10x_h5(path: str):
     """The matrix of CellRanger's HDF5 file, of version 2 or later; returns as `read_mtx`.
 
-    scanpy's reader turns counts into float32, which does not hold all of them.
+    scanpy's reader turns counts into float32, which is not exact for large counts.
 
     Raises
     ------
     StudyError
-        It has a matrix of each of several genomes.
+        It has matrices of several genomes.
     """
     import h5py
 
@@ -106,8 +108,9 @@ def read_10x_h5(path: str):
         tables = {name: group for name, group in file.items() if isinstance(group, h5py.Group)}
         groups = [name for name, group in tables.items() if "indptr" in group]
         if len(groups) > 1:
-            problem = f"has a matrix of each of {len(groups)} genomes ({', '.join(groups)})"
-            raise StudyError(path, problem, "Give the 10x folder of one of them.")
+            problem = f"has matrices of {len(groups)} genomes ({', '.join(groups)})"
+            fix = "Give the 10x folder of one genome."
+            raise StudyError(path, problem, fix, code="several-genomes")
         group = file[groups[0]]
         table = group.get("features", group)
         names = ("id", "name") if "features" in group else ("genes", "gene_names")
@@ -122,7 +125,7 @@ def read_10x_h5(path: str):
 
 
 def read_cells(path: str):
-    """The barcodes that a source calls cells: a list of them, or those of a 10x .h5."""
+    """The barcodes that are cells by their source: a list of them, or those of a 10x .h5."""
     return read_10x_h5(path)[1] if path.endswith(HDF5) else read_lines(path)[0]
 
 
@@ -150,7 +153,7 @@ def read(files: list[str], layer: str, subset: str, threads: int):
     tuple
         As `read_mtx` returns it.
     Index or None
-        The barcodes that its source calls cells, beside all of them.
+        The barcodes that are cells by their source, if it has all barcodes, too.
 
     Raises
     ------
@@ -170,4 +173,5 @@ def read(files: list[str], layer: str, subset: str, threads: int):
         return form, matrix, read_cells(beside[0]) if beside else None
     except UNREADABLE as error:
         names = ", ".join(files)
-        raise StudyError(names, f"cannot be read ({error})", DAMAGED) from None
+        problem = f"cannot be read ({error})"
+        raise StudyError(names, problem, DAMAGED, code="damaged-file") from None

@@ -5,19 +5,19 @@ from scipy.sparse import csr_matrix, hstack, vstack
 
 from latere.counts.hdf5 import shape_of
 
-# Entries that are looked at or read at a time.
+# Entries that are tested or read at a time.
 CHUNK = 1 << 22
 
 
 def read_values(matrix, rows):
-    """Some rows of a matrix in an open .h5ad; what else it holds is passed by in parts.
+    """Some rows of a matrix in an open .h5ad; the other rows are read in parts and dropped.
 
     Parameters
     ----------
     matrix
         Group or dataset: CSR, CSC or dense.
     rows
-        Boolean, one a row; or a slice of all of them.
+        Boolean, one per row; or a slice of all of them.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def read_values(matrix, rows):
 
 
 def in_parts(data, test) -> bool:
-    """Whether a test holds of any entry; the array is looked at in parts."""
+    """Whether a test is true of any entry; the array is tested in parts."""
     return any(test(data[first : first + CHUNK]).any() for first in range(0, len(data), CHUNK))
 
 
@@ -59,7 +59,7 @@ def to_counts(values):
     Parameters
     ----------
     values
-        CSR; it is given up.
+        CSR; changed in place.
 
     Returns
     -------

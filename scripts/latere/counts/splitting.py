@@ -1,4 +1,4 @@
-"""One .h5ad of several runs, taken apart by a column of its cells."""
+"""One .h5ad of several runs, split by a column of its cells."""
 
 import re
 from collections import Counter, defaultdict
@@ -34,16 +34,16 @@ def split_rows(
     Returns
     -------
     rows : list of dict
-        One row a run, in the order of the values. What all cells of a sample share in `obs` is
-        filled in where the sheet has no value of its own.
+        One row per run, in the order of the values. Columns of `obs` with one value per sample
+        are added where the sheet has no such column.
     left_out : dict
         Why a column of `obs` is not among them, by its name.
 
     Raises
     ------
     StudyError
-        No such column, cells without a value, runs of two samples, or values whose names fall
-        together.
+        No such column, cells without a value, runs of two samples, or values that give the same
+        name.
     """
     path = _find_h5ad(row["matrix"])
     split, sample = row["split"], row.get("sample", row["split"])
@@ -69,19 +69,21 @@ def _find_h5ad(text: str) -> str:
     Raises
     ------
     StudyError
-        It names something else.
+        It is not an .h5ad.
     """
     path, *others = find_files(text)
     if URL.match(path):
-        raise StudyError(path, "`split` needs a file", "Download it, and name its path.")
+        problem, fix = "`split` needs a file", "Download it, and name its path."
+        raise StudyError(path, problem, fix, code="url-not-allowed")
     require_file(path)
     if others or form_of(path) != "h5ad":
-        raise StudyError(path, "`split` needs an .h5ad", "Give a row to each run.")
+        fix = "Give each run its own row."
+        raise StudyError(path, "`split` needs an .h5ad", fix, code="needs-h5ad")
     return path
 
 
 def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
-    """Runs and their samples in an .h5ad, by the columns that tell them.
+    """Runs and their samples in an .h5ad, by the columns that name them.
 
     Returns
     -------
@@ -99,12 +101,13 @@ def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
     for column, (codes, labels) in coded.items():
         if without := (codes < 0).sum():
             problem = f"{without:,} cells have no value in column '{column}'"
-            raise StudyError(path, problem, "Fill it, or give the runs one row each, by `subset`.")
+            fix = "Fill it, or give each run its own row, with `subset`."
+            raise StudyError(path, problem, fix, code="empty-value")
         _check_names(path, column, labels)
     (runs, run_labels), (samples, sample_labels) = coded[split], coded[sample]
     pairs = pd.DataFrame({"run": runs, "sample": samples}).drop_duplicates()
     if pairs.empty:
-        raise StudyError(path, "has no cells", "Give a matrix with cells.")
+        raise StudyError(path, "has no cells", "Give a matrix with cells.", code="no-cells")
     pairs = sorted(zip(run_labels[pairs["run"]], sample_labels[pairs["sample"]], strict=True))
     of = defaultdict(list)
     for run, one in pairs:
@@ -112,42 +115,42 @@ def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
     for run, several in of.items():
         if len(several) > 1:
             problem = f"{split} '{run}' has cells of several samples ({', '.join(several)})"
-            fix = "Name a column for `sample` that is alike in each run."
-            raise StudyError(path, problem, fix)
+            fix = "Name a column in `sample` that has one value per run."
+            raise StudyError(path, problem, fix, code="several-samples")
     return pairs
 
 
 def _check_names(path: str, column: str, values: Iterable[str]) -> None:
-    """Whether values can be told apart by their names."""
+    """Check that values have different names."""
     named = Counter(map(as_name, values))
     odd = [
         repr(value) for value in sorted(values) if named[as_name(value)] > 1 or not as_name(value)
     ]
     if odd:
-        fix = "Rename them in the file: letters, digits, '.', '_' and '-' tell names apart."
-        problem = f"values of '{column}' give no names of their own: {', '.join(odd)}"
-        raise StudyError(path, problem, fix)
+        fix = "Rename them in the file; names may differ in letters, digits, '.', '_' and '-'."
+        problem = f"values of '{column}' do not give different names: {', '.join(odd)}"
+        raise StudyError(path, problem, fix, code="ambiguous-names")
 
 
 def find_shared(
     path: str, sample: str, passed: Container[str], taken: Iterable[str]
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """What all cells of a sample share in the columns of an .h5ad.
+    """The columns of an .h5ad with one value per sample.
 
     Parameters
     ----------
     sample
         The column of the samples.
     passed
-        Columns that have their place in the sheet already.
+        Columns that the sheet uses already.
     taken
-        Names that no further column of the sheet may have.
+        Names that no other column of the sheet may have.
 
     Returns
     -------
     shared : dict
-        By value of `sample`, the values of the columns, by names fit for a sheet; what is not
-        known is left out.
+        By value of `sample`, the values of the columns, by names valid in a sheet; missing values
+        are left out.
     left_out : dict
         Why a column is not shared, by its name in the file.
     """
@@ -170,7 +173,7 @@ def find_shared(
             left_out[column] = f"not alike in all cells of '{labels[samples[alike.argmin()]]}'"
             continue
         texts = as_text(values)
-        # Neither is a cell of a sheet.
+        # A cell of a sheet has neither.
         if any(re.search(r"[\t\n\r]", text) for text in texts):
             left_out[column] = "has tabs or line breaks"
             continue

@@ -1,7 +1,7 @@
-"""Configurations as a person writes them: one message with file and line where YAML is faulty.
+"""Configurations as a person writes them: faults of the YAML, with file and line.
 
-The default profile calls `check_given` before Snakemake reads them, whose own reader keeps the last
-of two keys in silence. `python -m latere.study.check FILE ...` does the same by hand.
+The default profile calls `check_given` before Snakemake reads them, whose own reader silently keeps
+the last of two equal keys. `python -m latere.study.check FILE ...` does the same by hand.
 """
 
 import sys
@@ -62,21 +62,23 @@ def parse_yaml(text: str, path: str) -> dict:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
-            raise StudyError(path, "is empty", FORM)
+            raise StudyError(path, "is empty", FORM, code="empty-file")
         if not isinstance(root, yaml.MappingNode):
             kind = "a list" if isinstance(root, yaml.SequenceNode) else "a single value"
             where = f"{path}, row {root.start_mark.line + 1}"
-            raise StudyError(where, f"holds {kind}, not keys", FORM)
+            raise StudyError(where, f"holds {kind}, not keys", FORM, code="not-keys")
         _Checker(loader, path).check(root)
         return loader.construct_document(root)
     except yaml.reader.ReaderError as error:
         row = text.count("\n", 0, error.position) + 1
         problem = f"has the character {chr(error.character)!r}, which YAML does not allow"
-        raise StudyError(f"{path}, row {row}", problem, "Remove it.") from None
+        raise StudyError(
+            f"{path}, row {row}", problem, "Remove it.", code="control-character"
+        ) from None
     except yaml.MarkedYAMLError as error:
         raise _faulty(error, path) from None
     except RecursionError:
-        raise StudyError(path, "is nested too deeply", FORM) from None
+        raise StudyError(path, "is nested too deeply", FORM, code="nested-too-deeply") from None
     finally:
         loader.dispose()
 
@@ -86,18 +88,19 @@ def _faulty(error: yaml.MarkedYAMLError, path: str) -> StudyError:
     mark = error.problem_mark or error.context_mark
     where = f"{path}, row {mark.line + 1}" if mark else path
     if "'\\t'" in str(error.problem):
-        return StudyError(where, "is indented with a tab", "Use two spaces for each level.")
-    told = ", ".join(filter(None, [error.context, error.problem]))
-    return StudyError(where, f"is not YAML: {told}", FORM)
+        fix = "Use two spaces for each level."
+        return StudyError(where, "is indented with a tab", fix, code="indented-with-tab")
+    reason = ", ".join(filter(None, [error.context, error.problem]))
+    return StudyError(where, f"is not YAML: {reason}", FORM, code="not-yaml")
 
 
 class _Checker:
-    """What PyYAML does not look at in a tree of nodes: keys given twice, aliases without end.
+    """Checks that PyYAML does not make in a tree of nodes: duplicated keys, endless aliases.
 
     Parameters
     ----------
     loader
-        Which turns a node into a value.
+        Turns a node into a value.
     path
         Name of the file, for messages.
     """
@@ -115,15 +118,24 @@ class _Checker:
         """
         size = self._sizes.get(id(node))
         if len(key) > MOST_LEVELS:
-            raise self._error(node, (), "is nested too deeply", FORM)
+            raise StudyError(
+                self._where(node, ()), "is nested too deeply", FORM, code="nested-too-deeply"
+            )
         if size is None and id(node) in self._sizes:
-            raise self._error(node, key, "the alias leads back to itself", "Write it out.")
+            raise StudyError(
+                self._where(node, key),
+                "the alias refers to itself",
+                "Write the value out.",
+                code="circular-alias",
+            )
         if size is None:
             self._sizes[id(node)] = None
             size = self._sizes[id(node)] = 1 + sum(self._check_inner(node, key))
         if size > MOST_VALUES:
             problem = f"its aliases stand for more than {MOST_VALUES:,} values"
-            raise self._error(node, key, problem, "Write them out.")
+            raise StudyError(
+                self._where(node, key), problem, "Write them out.", code="too-many-values"
+            )
         return size
 
     def _check_inner(self, node: yaml.Node, key: tuple):
@@ -139,17 +151,26 @@ class _Checker:
                 path = (*key, value)
                 if value in rows:
                     problem = f"the key appears twice, first in row {rows[value]}"
-                    raise self._error(name, path, problem, "Keep one of them.")
+                    raise StudyError(
+                        self._where(name, path), problem, "Keep one of them.", code="duplicated-key"
+                    )
                 if not key and value in TEMPLATES:
                     fix = "Remove it: a configuration holds values, and runs no code."
-                    raise self._error(name, path, "is not a key of a configuration", fix)
+                    raise StudyError(
+                        self._where(name, path),
+                        "is not a key of a configuration",
+                        fix,
+                        code="template-key",
+                    )
                 rows[value] = row
                 yield self.check(inner, path)
 
     def _value(self, node: yaml.Node, key: tuple):
         """The value of a node without others."""
         if not isinstance(node, yaml.ScalarNode):
-            raise self._error(node, key, "a key is a list or a map", "Write a name.")
+            raise StudyError(
+                self._where(node, key), "a key is a list or a map", "Write a name.", code="not-text"
+            )
         if node.tag == "tag:yaml.org,2002:merge":
             return node.value
         try:
@@ -157,17 +178,20 @@ class _Checker:
         # A date without a month, a number of 5,000 digits.
         except (ValueError, OverflowError):
             problem = f"{node.value[:40]!r} is not a number or date that can be read"
-            raise self._error(node, key, problem, "Quote it if it is text.") from None
+            raise StudyError(
+                self._where(node, key),
+                problem,
+                "Quote the value if it is text.",
+                code="unreadable-value",
+            ) from None
 
-    def _error(self, node: yaml.Node, key: tuple, problem: str, fix: str) -> StudyError:
+    def _where(self, node: yaml.Node, key: tuple) -> str:
         where = f"{self._path}, row {node.start_mark.line + 1}"
-        return StudyError(
-            f"{where}: key '{'.'.join(map(str, key))}'" if key else where, problem, fix
-        )
+        return f"{where}: key '{'.'.join(map(str, key))}'" if key else where
 
 
 def check_given(options) -> None:
-    """Check the configurations of a call of Snakemake; what is wrong ends it in a sentence.
+    """Check the configurations of a call of Snakemake; a fault ends the call with a message.
 
     Parameters
     ----------
@@ -179,7 +203,7 @@ def check_given(options) -> None:
 
 
 def check_files(files) -> None:
-    """Check configurations; what is wrong ends the process in a sentence, with status 1."""
+    """Check configurations; a fault ends the process with a message and exit status 1."""
     try:
         for file in files:
             read_yaml(file, WAY)

@@ -10,6 +10,7 @@ import jsonschema
 import yaml
 
 from latere.errors import StudyError, raise_all
+from latere.fault import Fault
 from latere.urls import find_fault
 
 # No path and no level has them; single halves of UTF-16 pairs are no characters at all.
@@ -34,7 +35,7 @@ def check_config(config: Mapping, source: str, schema: dict) -> dict:
     raise_all(_odd_values(config, source))
     validator = _Validator(schema, format_checker=_FORMATS)
     problems = sorted(validator.iter_errors(config), key=lambda error: error.json_path)
-    raise_all(told for problem in problems for told in _config_problems(problem, source))
+    raise_all(error for problem in problems for error in _config_problems(problem, source))
     return fill_defaults(config, schema)
 
 
@@ -55,36 +56,40 @@ _FORMATS = jsonschema.FormatChecker(formats=())
 def _is_path(value) -> bool:
     fault = find_fault(value) if isinstance(value, str) else None
     if fault:
-        raise StudyError("", *fault)
+        raise StudyError("", *fault, code=fault.code)
     return True
 
 
 def _odd_values(value, source: str, key: str = ""):
-    """Problems that a JSON schema cannot see: keys that are no text, numbers without end, text
-    with characters that no file can have in its name.
+    """Problems that a JSON schema cannot see: keys that are not text, numbers that are not finite,
+    text with characters that no file name can have.
     """
     if isinstance(value, Mapping):
         for name, inner in value.items():
             path = f"{key}.{name}" if key else str(name)
             if not isinstance(name, str):
                 fix = "Quote it, or rename it."
-                yield StudyError(f"{source}: key '{path}'", f"the key {name!r} is no text", fix)
+                problem = f"the key {name!r} is not text"
+                yield StudyError(f"{source}: key '{path}'", problem, fix, code="not-text")
             yield from _odd_values(inner, source, path)
     elif isinstance(value, list):
         for at, inner in enumerate(value):
             yield from _odd_values(inner, source, f"{key}.{at}")
     elif isinstance(value, float) and not math.isfinite(value):
-        yield StudyError(f"{source}: key '{key}'", f"{value} is no number", "Give a finite one.")
+        problem, fix = f"{value} is not a number", "Give a finite number."
+        yield StudyError(f"{source}: key '{key}'", problem, fix, code="not-finite")
     elif isinstance(value, int) and value.bit_length() > 63:
         problem = f"the number has {value.bit_length():,} bits"
-        yield StudyError(f"{source}: key '{key}'", problem, "Give one below 2^63.")
+        yield StudyError(
+            f"{source}: key '{key}'", problem, "Give one below 2^63.", code="number-too-large"
+        )
     elif isinstance(value, str) and (odd := CONTROL.search(value)):
         problem = f"{value!r} has the control character {odd[0]!r}"
-        yield StudyError(f"{source}: key '{key}'", problem, "Remove it.")
+        yield StudyError(f"{source}: key '{key}'", problem, "Remove it.", code="control-character")
 
 
 def _config_problems(error: jsonschema.ValidationError, source: str):
-    """A schema error in words for a person; several for several unknown keys."""
+    """The errors that report a schema error: several for several unknown keys."""
     key = ".".join(map(str, error.absolute_path))
     where = f"{source}: key '{key}'" if key else source
     prefix = f"{key}." if key else ""
@@ -95,35 +100,39 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
             close = difflib.get_close_matches(name, properties, n=1)
             known = f"Known: {', '.join(properties)}."
             fix = f"Did you mean '{prefix}{close[0]}'?" if close else known
-            yield StudyError(source, f"unknown key '{prefix}{name}'", fix)
+            yield StudyError(source, f"unknown key '{prefix}{name}'", fix, code="unknown-key")
     elif error.validator == "required":
-        # The schema tells each missing key by an error of its own.
+        # The schema reports each missing key by an error of its own.
         name = re.match("'(.*)' is a required", error.message)[1]
         fix = f"Add it: {properties[name]['description']}"
-        yield StudyError(where, f"the key '{name}' is missing", fix)
+        yield StudyError(where, f"the key '{name}' is missing", fix, code="missing-key")
     elif error.validator == "type":
         kinds = error.validator_value
         kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
         problem = f"{error.instance!r} is of type {type(error.instance).__name__}, not {kinds}"
         quote = " Quote a name that looks like a number." if kinds == "string" else ""
-        yield StudyError(where, problem, f"{described}.{quote}")
+        yield StudyError(where, problem, f"{described}.{quote}", code="wrong-type")
     elif error.validator in ("pattern", "maxLength"):
         if "propertyNames" in error.absolute_schema_path:
             where = f"{source}: key '{prefix}{error.instance}'"
-        yield StudyError(where, *fault_of_name(error.instance))
+        fault = fault_of_name(error.instance)
+        yield StudyError(where, *fault, code=fault.code)
     elif error.validator == "format":
-        yield StudyError(where, error.cause.problem, error.cause.fix)
+        yield error.cause.within(where)
     else:
-        yield StudyError(where, error.message, f"{described}." if described else "")
+        fix = f"{described}." if described else ""
+        yield StudyError(where, error.message, fix, code="invalid-value")
 
 
-def fault_of_name(name: str) -> tuple[str, str]:
+def fault_of_name(name: str) -> Fault:
     """What is wrong with a name, and the fix."""
     if len(name) > MOST_NAME:
-        return f"{name!r} has {len(name):,} characters", f"Use {MOST_NAME} at most."
-    return (
+        problem = f"{name!r} has {len(name):,} characters"
+        return Fault(problem, f"Use {MOST_NAME} at most.", code="name-too-long")
+    return Fault(
         f"{name!r} has characters outside letters, digits, '.', '_' and '-'",
         "Rename it; a name begins with a letter or a digit.",
+        code="invalid-name",
     )
 
 

@@ -1,4 +1,4 @@
-"""Contrasts: the samples on their two sides, and whether they can be told apart."""
+"""Contrasts: the samples on their two sides, and whether their effect can be estimated."""
 
 import unicodedata
 from collections import defaultdict
@@ -40,13 +40,17 @@ def check_contrasts(
             known = ", ".join(columns) or "none"
             why = left_out.get(missing[0])
             problem = f"column '{missing[0]}' is not in {sheet}" + (f" ({why})" if why else "")
-            errors.append(StudyError(where, problem, f"Columns that describe samples: {known}."))
+            fix = f"Columns that describe samples: {known}."
+            errors.append(StudyError(where, problem, fix, code="missing-column"))
             continue
         if contrast["case"] == contrast["control"]:
-            errors.append(StudyError(where, "case and control are the same level", "Name two."))
+            problem, fix = "case and control are the same level", "Name two levels."
+            errors.append(StudyError(where, problem, fix, code="same-level"))
             continue
         if contrast["column"] in contrast["covariates"]:
-            errors.append(StudyError(where, "its column is also a covariate", "Remove it there."))
+            problem = f"column '{contrast['column']}' is also a covariate"
+            fix = "Remove it from the covariates."
+            errors.append(StudyError(where, problem, fix, code="column-is-covariate"))
             continue
         levels = list(dict.fromkeys(row[contrast["column"]] for row in samples.values()))
         by_look = defaultdict(list)
@@ -54,7 +58,8 @@ def check_contrasts(
             by_look[unicodedata.normalize("NFKC", level)].append(level)
         if twins := next((several for several in by_look.values() if len(several) > 1), None):
             problem = f"levels {ascii(twins[0])} and {ascii(twins[1])} look the same"
-            errors.append(StudyError(where, problem, f"Write them one way in {sheet}."))
+            fix = f"Write them the same way in {sheet}."
+            errors.append(StudyError(where, problem, fix, code="similar-levels"))
             continue
         absent = [side for side in ("case", "control") if contrast[side] not in levels]
         if absent:
@@ -64,6 +69,7 @@ def check_contrasts(
                     f"{absent[0]} '{contrast[absent[0]]}' is not a level of column "
                     f"'{contrast['column']}' in {sheet}",
                     f"Levels: {', '.join(level for level in levels if level)}.",
+                    code="unknown-level",
                 )
             )
             continue
@@ -76,6 +82,7 @@ def check_contrasts(
                     f"its {few[0]} '{contrast[few[0]]}' has {len(names[few[0]])} sample "
                     f"({', '.join(names[few[0]])})",
                     f"Samples are the replicates; a side needs at least {MIN_SAMPLES}.",
+                    code="too-few-samples",
                 )
             )
             continue
@@ -88,7 +95,7 @@ def check_contrasts(
         ]
         if blank:
             problem = f"sample '{blank[0][0]}' has no value for covariate '{blank[0][1]}'"
-            errors.append(StudyError(where, problem, f"Fill it in {sheet}."))
+            errors.append(StudyError(where, problem, f"Fill it in {sheet}.", code="empty-value"))
             continue
         covariates = [
             [samples[sample][column] for sample in used] for column in contrast["covariates"]
@@ -99,9 +106,10 @@ def check_contrasts(
             errors.append(
                 StudyError(
                     where,
-                    "cannot be told apart from its covariates "
+                    "cannot be separated from its covariates "
                     f"({', '.join(contrast['covariates'])}), or they leave no replicate",
                     "Remove a covariate, or choose samples that vary within it.",
+                    code="confounded-covariate",
                 )
             )
     return errors

@@ -6,7 +6,7 @@ from itertools import combinations
 from latere.errors import StudyError
 from latere.reads.chemistry import NAME
 
-# What no name of a contrast or a sample holds parts the contrast from what is made of it.
+# Separates the contrast from the design made of it; no name of a contrast or sample has it.
 MARK = "+"
 NULL = re.compile(r"null-(case|control)-([1-9][0-9]{0,5})")
 WITHOUT = re.compile(rf"without-({NAME.pattern})")
@@ -20,7 +20,7 @@ def contrast_of(design: str) -> str:
 
 
 def halve(samples: list[str], number: int) -> tuple[list[str], list[str]]:
-    """One of the distinct ways to part samples into halves, of equal size or one apart.
+    """One of the distinct ways to split samples into halves, whose sizes differ by one at most.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def sides_of(design: str, study) -> dict[str, list[str]]:
     ----------
     design
         The name of a contrast; or with `MARK` behind it `null-case-<n>` or `null-control-<n>`, the
-        n-th way to part that side into halves; or `without-<sample>`.
+        n-th way to split that side into halves; or `without-<sample>`.
     study
         The study, with its contrasts.
 
@@ -67,7 +67,8 @@ def sides_of(design: str, study) -> dict[str, list[str]]:
     contrast, _, made = design.partition(MARK)
     if contrast not in study.contrasts:
         known = ", ".join(study.contrasts) or "none"
-        raise StudyError(f"design {design}", f"unknown contrast '{contrast}'", f"Known: {known}.")
+        problem = f"unknown contrast '{contrast}'"
+        raise StudyError(f"design {design}", problem, f"Known: {known}.", code="unknown-contrast")
     sides = study.sides(contrast)
     if not made:
         return sides
@@ -77,11 +78,14 @@ def sides_of(design: str, study) -> dict[str, list[str]]:
             return dict(zip(("case", "control"), halve(samples, int(null[2])), strict=True))
         except IndexError:
             problem = f"the {len(samples)} {null[1]} samples have no split of number {null[2]}"
-            raise StudyError(f"design {design}", problem, "Use a smaller number.") from None
+            fix = "Use a smaller number."
+            raise StudyError(f"design {design}", problem, fix, code="unknown-split") from None
     if without := WITHOUT.fullmatch(made):
         if without[1] not in {*sides["case"], *sides["control"]}:
-            problem = f"sample '{without[1]}' is on no side of the contrast"
-            raise StudyError(f"design {design}", problem, "Name one of its samples.")
+            problem = f"sample '{without[1]}' is not in the contrast"
+            fix = "Name one of its samples."
+            raise StudyError(f"design {design}", problem, fix, code="unknown-sample")
         return {side: [n for n in names if n != without[1]] for side, names in sides.items()}
     fix = f"Write {contrast}{MARK}null-case-1 or {contrast}{MARK}without-<sample>."
-    raise StudyError(f"design {design}", f"'{made}' is no kind of design", fix)
+    problem = f"'{made}' is not a kind of design"
+    raise StudyError(f"design {design}", problem, fix, code="unknown-design")

@@ -23,7 +23,9 @@ def check_branches(config: Mapping, source: str) -> list[StudyError]:
             fix = f"Did you mean '{close[0]}'? " if close else ""
             where = f"{source}: key 'branches', entry {number}"
             known = f"{fix}Known: {', '.join(REGISTRY)}."
-            errors.append(StudyError(where, f"unknown branch '{name}'", known))
+            errors.append(
+                StudyError(where, f"unknown branch '{name}'", known, code="unknown-branch")
+            )
     return errors
 
 
@@ -44,7 +46,7 @@ def places_of(name: str, config: Mapping, samples: Mapping, runs: Sequence[Run])
     Returns
     -------
     list of str
-        Of `branch`, `source` (of labels), `sheet` and `obs` those that know the name.
+        Those of `branch`, `source` (of labels), `sheet` and `obs` that have the name.
     """
     found = ["branch"] if name in REGISTRY and REGISTRY[name].embeds else []
     has_model = config["annotation"]["celltypist_model"]
@@ -57,7 +59,7 @@ def _all_have_column(name: str, runs: Sequence[Run]) -> bool:
     """Whether the matrix of each run is an .h5ad with a column of this name."""
     if not all(len(run.matrix) == 1 and run.matrix[0].endswith(".h5ad") for run in runs):
         return False
-    # What is to be downloaded is looked at by the job that reads it.
+    # A file to download is checked by the job that reads it.
     files = [run.matrix[0] for run in runs if not URL.match(run.matrix[0])]
     return all(form_of(file) == "h5ad" and name in columns_of(file) for file in files)
 
@@ -70,16 +72,17 @@ def check_groups(
     places = places_of(name, config, samples, runs)
     if len(places) > 1 and set(places) != {"sheet", "obs"}:
         problem = f"'{name}' could be several things: {', '.join(places)}"
-        return [StudyError(where, problem, "Rename the column of the sheet or of `obs`.")]
+        fix = "Rename the column of the sheet or of `obs`."
+        return [StudyError(where, problem, fix, code="ambiguous-groups")]
     if places:
         return []
     if name == "celltypist":
         fix = "Name a model by `annotation.celltypist_model`."
-        return [StudyError(where, "no CellTypist model is named", fix)]
+        return [StudyError(where, "no CellTypist model is named", fix, code="missing-model")]
     columns = ", ".join(next(iter(samples.values()), {})) or "none"
     fix = (
         f"Give a branch ({', '.join(name for name, b in REGISTRY.items() if b.embeds)}), a source "
         f"of labels ({', '.join(LABEL_SOURCES)}), a column of the sheet ({columns}), or a column "
         "that `obs` has in the .h5ad of every run."
     )
-    return [StudyError(where, f"'{name}' is not known", fix)]
+    return [StudyError(where, f"'{name}' is not known", fix, code="unknown-groups")]

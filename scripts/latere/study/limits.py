@@ -34,7 +34,7 @@ def limits_of(cells: Mapping, sample: str) -> dict[str, float | dict | None]:
 def check_limits(
     cells: Mapping, samples: Iterable[str], source: str, sheet: str
 ) -> list[StudyError]:
-    """Limits for a sample that is not in the sheet, that set none, or that leave no cell."""
+    """Limits of a sample that is not in the sheet, that set no limit, or that keep no cell."""
     errors = []
     own, samples = cells["samples"], list(samples)
     for sample in [name for name in own if name not in samples]:
@@ -42,30 +42,33 @@ def check_limits(
         known = ", ".join(samples)
         fix = f"Did you mean '{close[0]}'?" if close else f"Samples: {known}."
         where = f"{source}: key 'cells.samples.{sample}'"
-        errors.append(StudyError(where, f"sample '{sample}' is not in {sheet}", fix))
+        errors.append(
+            StudyError(where, f"sample '{sample}' is not in {sheet}", fix, code="unknown-sample")
+        )
     for sample in ["", *own]:
         for name, rule in limits_of(cells, sample).items():
             if not isinstance(rule, Mapping) or (sample and name not in own[sample]):
                 continue
             where = f"{source}: key 'cells.{f'samples.{sample}.' * bool(sample)}{name}'"
             floor, ceiling = rule["floor"], rule["ceiling"]
-            # The other end only bounds what these two set.
+            # The other end only bounds the limit that these two set.
             end = "floor" if name.startswith("min") else "ceiling"
             if rule["deviations"] is None and rule[end] is None:
                 problem = f"sets no limit: it has neither deviations nor a {end}"
                 fix = "Give one of them, or a number for a fixed limit; null for none."
-                errors.append(StudyError(where, problem, fix))
+                errors.append(StudyError(where, problem, fix, code="no-limit"))
             elif None not in (floor, ceiling) and floor > ceiling:
                 problem = f"its floor, {floor}, is above its ceiling, {ceiling}"
-                fix = "Give a floor that is no greater; null for none."
-                errors.append(StudyError(where, problem, fix))
+                fix = "Give a floor below the ceiling; null for none."
+                errors.append(StudyError(where, problem, fix, code="floor-above-ceiling"))
         limits = limits_of(cells, sample)
-        for figure in ("counts", "genes"):
-            least, most = (limits[f"{side}_{figure}"] for side in ("min", "max"))
+        for metric in ("counts", "genes"):
+            least, most = (limits[f"{side}_{metric}"] for side in ("min", "max"))
             least = least["floor"] if isinstance(least, Mapping) else least
             most = most["ceiling"] if isinstance(most, Mapping) else most
             if None not in (least, most) and least > most:
                 where = f"{source}: key 'cells{'.samples.' * bool(sample)}{sample}'"
-                problem = f"no cell has {least} {figure} at least and {most} at most"
-                errors.append(StudyError(where, problem, "Give limits that leave cells."))
+                problem = f"no cell has {least} {metric} at least and {most} at most"
+                fix = "Give limits that keep cells."
+                errors.append(StudyError(where, problem, fix, code="minimum-above-maximum"))
     return errors

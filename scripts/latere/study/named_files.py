@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from latere import gene_sets
 from latere.errors import StudyError
+from latere.fault import Fault
 from latere.files import fault_of, read_table, require_file
 from latere.published import read_published
 from latere.reads.genome import check_head
@@ -19,7 +20,7 @@ MARKER_COLUMNS = ("cell_type", "lineage", "gene_name")
 def check_paths(
     config: Mapping, runs: list[Run], samples: Collection[str], source: str, made: str | None
 ) -> list[StudyError]:
-    """Files named in the configuration that are missing, or do not hold what they should.
+    """Files named in the configuration that are missing, or have the wrong content.
 
     Parameters
     ----------
@@ -35,14 +36,14 @@ def check_paths(
     errors = []
     if any(run.from_reads for run in runs) and "reference" not in config:
         problem = "the key 'reference' is missing, and some runs start from reads"
-        errors.append(StudyError(source, problem, f"Add it. {WAYS}"))
+        errors.append(StudyError(source, problem, f"Add it. {WAYS}", code="missing-key"))
     where = f"{source}: key 'resources'"
-    if os.path.isfile(config["resources"]):
-        errors.append(StudyError(where, f"'{config['resources']}' is a file", "Name a folder."))
-    elif os.path.lexists(config["resources"]) and not os.path.isdir(config["resources"]):
-        errors.append(StudyError(where, f"'{config['resources']}' is not a folder", "Name one."))
-    elif (fault := fault_of(config["resources"])) and fault[0].startswith(("is too", "has a NUL")):
-        errors.append(StudyError(where, f"'{config['resources']}' {fault[0]}", fault[1]))
+    folder = config["resources"]
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        problem = f"'{folder}' is not a folder"
+        errors.append(StudyError(where, problem, "Name a folder.", code="not-a-folder"))
+    elif (fault := fault_of(folder)) and fault.code in ("path-too-long", "control-character"):
+        errors.append(StudyError(where, f"'{folder}' {fault.problem}", fault.fix, code=fault.code))
     tables = {
         "annotation.markers": (config["annotation"]["markers"], MARKER_COLUMNS),
         "cells.gene_sets": (config["cells"]["gene_sets"], gene_sets.COLUMNS),
@@ -54,7 +55,8 @@ def check_paths(
             continue
         try:
             if URL.match(path):
-                raise StudyError(where, "must be a file, not a URL", "Download the table.")
+                problem, fix = "must be a file, not a URL", "Download the table."
+                raise StudyError(where, problem, fix, code="url-not-allowed")
             require_file(path, where)
             if key.startswith("reference."):
                 check_head(path, key.removeprefix("reference."))
@@ -82,7 +84,7 @@ def fetched(config: Mapping) -> dict[str, str]:
 
 
 def check_columns(path: str, columns: tuple[str, ...], example: str, key: str) -> list[StudyError]:
-    """Columns that a table of the configuration lacks, and rows that a job would read otherwise.
+    """Missing columns of a table of the configuration, and rows that a job would misread.
 
     Parameters
     ----------
@@ -101,27 +103,39 @@ def check_columns(path: str, columns: tuple[str, ...], example: str, key: str) -
         return [error]
     fix = f"Give a TSV with {', '.join(columns)}, as {example}."
     if missing := [name for name in columns if name not in header]:
-        return [StudyError(path, f"the table has no column '{missing[0]}'", fix)]
+        return [
+            StudyError(path, f"the table has no column '{missing[0]}'", fix, code="missing-column")
+        ]
     if not rows:
-        return [StudyError(path, "the table has no row", fix)]
-    told = ((number, _row_fault(row)) for number, row in rows)
-    return [StudyError(f"{path}, row {number}", *fault) for number, fault in told if fault]
+        return [StudyError(path, "the table has no row", fix, code="empty-table")]
+    faults = ((number, _row_fault(row)) for number, row in rows)
+    return [
+        StudyError(f"{path}, row {number}", *fault, code=fault.code)
+        for number, fault in faults
+        if fault
+    ]
 
 
-def _row_fault(row: Mapping[str, str]) -> tuple[str, str] | None:
-    """Why a row of a table is useless, or read by its job otherwise than it looks."""
+def _row_fault(row: Mapping[str, str]) -> Fault | None:
+    """Why a row of a table is useless, or would be misread by its job."""
     for column, value in row.items():
         if "#" in value:
-            return f"column '{column}' has a '#', which begins a comment", "Remove it."
+            problem = f"column '{column}' has a '#', which begins a comment"
+            return Fault(problem, "Remove it.", code="comment-sign")
         if value.count('"') % 2:
-            return f"column '{column}' has a single quotation mark", "Remove it."
+            problem = f"column '{column}' has a single quotation mark"
+            return Fault(problem, "Remove it.", code="unmatched-quote")
     if not row["gene_name"].strip() and not row.get("gene_id", "").strip():
-        return "names no gene", "Fill the column 'gene_name', or remove the row."
+        fix = "Fill the column 'gene_name', or remove the row."
+        return Fault("names no gene", fix, code="missing-gene")
     if not row.get("cell_type", "x").strip():
-        return "column 'cell_type' is empty", "Fill it, or remove the row."
+        fix = "Fill it, or remove the row."
+        return Fault("column 'cell_type' is empty", fix, code="empty-value")
     if is_formula(row.get("cell_type", "")):
-        return f"the cell type {row['cell_type']!r} is not valid: {FORMULA_PROBLEM}", FORMULA_FIX
+        problem = f"the cell type {row['cell_type']!r} is not valid: {FORMULA_PROBLEM}"
+        return Fault(problem, FORMULA_FIX, code="formula")
     if row.get("gene_set", gene_sets.GENE_SETS[0]) not in gene_sets.GENE_SETS:
         known = f"Known: {', '.join(gene_sets.GENE_SETS)}."
-        return f"the gene set {row['gene_set']!r} is not known", known
+        problem = f"the gene set {row['gene_set']!r} is not known"
+        return Fault(problem, known, code="unknown-gene-set")
     return None

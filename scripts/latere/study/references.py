@@ -39,7 +39,7 @@ def resolve(reference: Mapping, releases: Mapping[str, Mapping], source: str) ->
     Raises
     ------
     StudyError
-        No way to name the reference, two ways, half a way, or an unknown release.
+        The reference is not named, named in two ways or incompletely, or the release is unknown.
     """
     where = f"{source}: key 'reference'"
     files = [key for key in ("fasta", "gtf") if key in reference]
@@ -47,10 +47,12 @@ def resolve(reference: Mapping, releases: Mapping[str, Mapping], source: str) ->
         missing = [key for key in ("fasta", "gtf") if key not in reference]
         if missing:
             problem = f"names {files[0]} but not {missing[0]}" if files else "names no genome"
-            raise StudyError(where, problem, WAYS)
+            raise StudyError(where, problem, WAYS, code="incomplete-reference")
         return {"checksums": "", "y_genes": "", "filter_biotypes": False, **reference}
     if files:
-        raise StudyError(where, f"names a release and {' and '.join(files)} too", WAYS)
+        raise StudyError(
+            where, f"names both a release and {' and '.join(files)}", WAYS, code="two-references"
+        )
     name = reference["release"]
     if name not in releases:
         close = difflib.get_close_matches(name, releases, n=3, cutoff=0.5)
@@ -59,6 +61,7 @@ def resolve(reference: Mapping, releases: Mapping[str, Mapping], source: str) ->
             f"{source}: key 'reference.release'",
             f"unknown release '{name}'",
             f"{fix}Known: {', '.join(releases)}.",
+            code="unknown-release",
         )
     row = releases[name]
     files = {key: row[key] for key in ("fasta", "gtf", "checksums", "y_genes")}

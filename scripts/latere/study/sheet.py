@@ -11,6 +11,7 @@ import jsonschema
 from latere.counts.files import find_files
 from latere.counts.splitting import split_rows
 from latere.errors import StudyError, raise_all
+from latere.fault import Fault
 from latere.files import read_rows
 from latere.quality import METRICS
 from latere.reads.chemistry import AUTO, NAME
@@ -20,7 +21,7 @@ from latere.values import FORMULA_FIX, FORMULA_PROBLEM, find_invisible, is_formu
 
 ACCESSION = re.compile(r"[SED]RR[0-9]{1,12}")
 FASTQ_COLUMNS = ("fastq_1", "fastq_2", "fastq_3", "fastq_4")
-# Tell where a run comes from; all others describe its sample.
+# Describe the run; all other columns describe its sample.
 RUN_COLUMNS = {*FASTQ_COLUMNS, "run", "sample", "chemistry", "sra", "matrix", "spots"}
 RUN_COLUMNS |= {"layer", "subset", "split", "barcodes"}
 # Written to the cells by the workflow itself.
@@ -41,15 +42,15 @@ class Run:
     sra
         Accession or path of an archive; empty if the run has another source.
     fastq
-        One tuple of lanes a mate, in the order of the sheet.
+        One tuple of lanes per mate, in the order of the sheet.
     matrix
         Files of a count matrix, by path or URL, as `latere.counts.files.find_files` gives them.
     layer, subset
         Of an .h5ad: the layer with the counts, and ``obs_column=value`` of the run's cells.
     barcodes
-        `raw`, `filtered`, or empty where the data tell.
+        `raw`, `filtered`, or empty to decide by the data.
     spots
-        Number of sequenced spots; None where the sheet does not tell.
+        Number of sequenced spots; None if the sheet does not give it.
     """
 
     name: str
@@ -105,13 +106,16 @@ def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
         for number, line in read_rows(path, "`samples` in the configuration")
     ]
     if len(lines) < 2:
-        raise StudyError(path, "holds no run", "Add a header and one row a run.")
+        raise StudyError(
+            path, "has no run", "Add a header and one row per run.", code="empty-table"
+        )
     header = lines[0][1]
     if len(header) == 1:
         raise StudyError(
             f"{path}, row {lines[0][0]}",
             f"the header has one column, {header[0]!r}",
             "Separate the columns by tabs, not by commas or spaces.",
+            code="not-tab-separated",
         )
     raise_all(check_header(header, f"{path}, row {lines[0][0]}"))
     raise_all(
@@ -119,6 +123,7 @@ def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
             f"{path}, row {number}",
             f"has {len(cells)} columns, the header has {len(header)}",
             "Give every row the same number of tabs.",
+            code="row-length",
         )
         for number, cells in lines[1:]
         if len(cells) != len(header)
@@ -140,25 +145,27 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
     errors = []
     for column, count in Counter(header).items():
         if count > 1:
-            errors.append(
-                StudyError(where, f"column '{column}' stands there {count} times", "Keep one.")
-            )
+            problem = f"column '{column}' appears {count} times"
+            errors.append(StudyError(where, problem, "Keep one.", code="duplicated-column"))
         if column in CELL_COLUMNS:
-            errors.append(
-                StudyError(where, f"column '{column}' is written by the workflow", "Rename it.")
-            )
+            problem = f"column '{column}' is written by the workflow"
+            errors.append(StudyError(where, problem, "Rename it.", code="reserved-column"))
         if not column:
             problem = f"column {header.index(column) + 1} has no name"
-            errors.append(StudyError(where, problem, "Name it, or remove the tab before it."))
+            fix = "Name it, or remove the tab before it."
+            errors.append(StudyError(where, problem, fix, code="unnamed-column"))
         elif not NAME.fullmatch(column):
-            errors.append(StudyError(f"{where}, column '{column}'", *fault_of_name(column)))
+            fault = fault_of_name(column)
+            errors.append(StudyError(f"{where}, column '{column}'", *fault, code=fault.code))
         elif column not in RUN_COLUMNS and _plain(column) in similar:
             fix = f"Did you mean '{similar[_plain(column)]}'?"
-            errors.append(StudyError(where, f"unknown column '{column}'", fix))
+            problem = f"unknown column '{column}'"
+            errors.append(StudyError(where, problem, fix, code="unknown-column"))
     for column in ("run", "sample"):
         if column not in header and not errors:
             fix = "Add it; with `split` it may be empty."
-            errors.append(StudyError(where, f"column '{column}' is missing", fix))
+            problem = f"column '{column}' is missing"
+            errors.append(StudyError(where, problem, fix, code="missing-column"))
     return errors
 
 
@@ -177,22 +184,27 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
             if odd := find_invisible(cell):
                 where = f"{path}, row {number}, column '{column}'"
                 problem = f"{cell!r} has the invisible character {odd!r}"
-                errors.append(StudyError(where, problem, "Type the value again without it."))
+                fix = "Type the value again without it."
+                errors.append(StudyError(where, problem, fix, code="invisible-character"))
         for error in validator.iter_errors(row):
             if error.validator == "required":
                 name = re.match("'(.*)' is a required", error.message)[1]
-                errors.append(StudyError(f"{path}, row {number}", f"'{name}' is empty", "Fill it."))
+                where, problem = f"{path}, row {number}", f"'{name}' is empty"
+                errors.append(StudyError(where, problem, "Fill it.", code="empty-value"))
                 continue
             column = str(error.path[0])
-            told = (f"{error.instance!r} is not valid", error.schema.get("description", ""))
+            fix = error.schema.get("description", "")
+            fault = Fault(f"{error.instance!r} is not valid", fix, code="invalid-value")
             if column in ("run", "sample"):
-                told = fault_of_name(error.instance)
-            errors.append(StudyError(f"{path}, row {number}, column '{column}'", *told))
+                fault = fault_of_name(error.instance)
+            errors.append(
+                StudyError(f"{path}, row {number}, column '{column}'", *fault, code=fault.code)
+            )
         for column in [name for name in row if name not in RUN_COLUMNS]:
             if is_formula(row[column]):
                 where = f"{path}, row {number}, column '{column}'"
                 problem = f"{row[column]!r} is not valid: {FORMULA_PROBLEM}"
-                errors.append(StudyError(where, problem, FORMULA_FIX))
+                errors.append(StudyError(where, problem, FORMULA_FIX, code="formula"))
     first = {}
     for number, row in rows:
         name = row.get("run")
@@ -200,8 +212,9 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
             errors.append(
                 StudyError(
                     f"{path}, row {number}, column 'run'",
-                    f"run '{name}' is named twice, first in row {first[name]}",
+                    f"run '{name}' is duplicated, first in row {first[name]}",
                     "Give each run a name of its own; lanes of one library go into one row.",
+                    code="duplicated-name",
                 )
             )
         elif name:
@@ -212,7 +225,7 @@ def check_rows(rows: list[tuple[int, dict]], path: str, schema: dict) -> None:
 def check_source_names(rows: list[tuple[int, dict]], sheet: str) -> list[StudyError]:
     """Paths and URLs of the sheet that cannot be used, before one of them is opened."""
     return [
-        StudyError(f"{sheet}, row {number}, column '{column}'", *fault)
+        StudyError(f"{sheet}, row {number}, column '{column}'", *fault, code=fault.code)
         for number, row in rows
         for column in (*FASTQ_COLUMNS, "sra", "matrix")
         for path in row.get(column, "").split(",")
@@ -223,19 +236,19 @@ def check_source_names(rows: list[tuple[int, dict]], sheet: str) -> list[StudyEr
 def expand_rows(
     rows: list[tuple[int, dict]], path: str
 ) -> tuple[list[tuple[int, dict]], dict[str, str]]:
-    """The rows of the sheet, with one row a run in place of each that names a column of runs.
+    """The rows of the sheet, where one row per run replaces each row that names a column of runs.
 
     Returns
     -------
     rows : list of tuple
         With the line of the sheet that each comes from.
     left_out : dict
-        As `split_rows` tells it, of all files.
+        As `split_rows` gives it, for all files.
 
     Raises
     ------
     StudyError
-        A matrix that cannot be split so.
+        A matrix that cannot be split in this way.
     """
     expanded, left_out, errors = [], {}, []
     for number, row in rows:
@@ -246,14 +259,14 @@ def expand_rows(
         elif "matrix" not in row or more:
             problem = f"has `split` and `{more[0]}`" if more else "has `split` and no matrix"
             fix = "`split` names the column of the runs in an .h5ad; `run` is left empty."
-            errors.append(StudyError(where, problem, fix))
+            errors.append(StudyError(where, problem, fix, code="invalid-split"))
         else:
             try:
                 parts, without = split_rows(row, {*RUN_COLUMNS, *CELL_COLUMNS})
                 expanded += [(number, part) for part in parts]
                 left_out |= without
             except StudyError as error:
-                errors.append(StudyError(f"{where}: {error.where}", error.problem, error.fix))
+                errors.append(error.within(where))
     raise_all(errors)
     return expanded, left_out
 
@@ -271,8 +284,7 @@ def to_runs(rows: list[tuple[int, dict]], path: str) -> list[Run]:
         try:
             runs.append(to_run(row))
         except StudyError as error:
-            where = f"{path}, row {number} (run {row['run']}): {error.where}"
-            errors.append(StudyError(where, error.problem, error.fix))
+            errors.append(error.within(f"{path}, row {number} (run {row['run']})"))
     raise_all(errors)
     return runs
 
@@ -288,9 +300,9 @@ def to_run(row: Mapping[str, str]) -> Run:
     text = {key: row.get(key, "") for key in columns}
     matrix = find_files(row["matrix"], text["barcodes"]) if "matrix" in row else ()
     for path in matrix:
-        # Names inside of a folder are not those of the sheet.
+        # Names of files in a folder are not in the sheet.
         if fault := find_fault(path):
-            raise StudyError(f"column 'matrix': {path!a}", *fault)
+            raise StudyError(f"column 'matrix': {path!a}", *fault, code=fault.code)
     if not matrix:
         text["chemistry"] = text["chemistry"] or AUTO
     spots = int(row["spots"]) if "spots" in row else None
@@ -320,6 +332,7 @@ def collect_samples(rows: list[tuple[int, dict]], path: str) -> dict[str, dict[s
                         f"sample '{name}' has {values[column]!r} here and "
                         f"{samples[name][column]!r} in row {first[name]}",
                         "Give all runs of a sample the same values.",
+                        code="conflicting-values",
                     )
                 )
     raise_all(errors)

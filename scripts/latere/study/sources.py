@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from latere.counts.inspection import inspect
 from latere.errors import StudyError, fix_missing
-from latere.files import MISSING, fault_of
+from latere.files import fault_of
 from latere.reads.chemistry import AUTO
 from latere.study.sheet import Run
 
@@ -15,7 +15,7 @@ from latere.study.sheet import Run
 def check_sources(
     runs: list[Run], lines: Mapping[str, int], sheet: str, chemistries: list[str]
 ) -> list[StudyError]:
-    """Problems of where the runs come from: one source each, complete."""
+    """Problems of the sources of runs: each run has one, which is complete."""
     errors = []
     for run in runs:
         where = f"{sheet}, row {lines[run.name]} (run {run.name})"
@@ -24,30 +24,34 @@ def check_sources(
             for name, value in (("sra", run.sra), ("fastq_*", run.fastq), ("matrix", run.matrix))
             if value
         ]
-        if len(sources) != 1:
-            found = (
-                f"has {len(sources)} sources ({', '.join(sources)})" if sources else "has no source"
-            )
-            errors.append(
-                StudyError(where, found, "Fill one of: sra, fastq_1 with fastq_2, matrix.")
-            )
+        fix = "Fill one of: sra, fastq_1 with fastq_2, matrix."
+        if not sources:
+            errors.append(StudyError(where, "has no source", fix, code="no-source"))
+            continue
+        if len(sources) > 1:
+            problem = f"has {len(sources)} sources ({', '.join(sources)})"
+            errors.append(StudyError(where, problem, fix, code="several-sources"))
             continue
         if run.matrix and run.chemistry:
-            fix = "Its cells are counted already: empty it."
-            errors.append(StudyError(where, "a matrix needs no chemistry", fix))
+            fix = "Leave `chemistry` empty: the reads are counted already."
+            problem = "a matrix needs no chemistry"
+            errors.append(StudyError(where, problem, fix, code="chemistry-of-matrix"))
         about = [name for name in ("layer", "subset", "barcodes") if getattr(run, name)]
         if about and not run.matrix:
-            fix = "Empty it: these columns tell how a matrix is to be read."
-            errors.append(StudyError(where, f"has `{about[0]}` and no matrix", fix))
+            fix = f"Leave `{about[0]}` empty: the column describes a matrix."
+            problem = f"has `{about[0]}` and no matrix"
+            errors.append(StudyError(where, problem, fix, code="needs-matrix"))
         if run.from_reads and run.chemistry not in (AUTO, *chemistries):
-            fix = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': found out from the reads."
-            errors.append(StudyError(where, f"unknown chemistry '{run.chemistry}'", fix))
+            fix = f"Known: {', '.join(chemistries)}; empty or '{AUTO}': detected from the reads."
+            problem = f"unknown chemistry '{run.chemistry}'"
+            errors.append(StudyError(where, problem, fix, code="unknown-chemistry"))
         if run.fastq and len(run.fastq) < 2:
             errors.append(
                 StudyError(
                     where,
                     "has the FASTQ files of one read only",
                     "Give the barcode read and the cDNA read, in fastq_1 and fastq_2.",
+                    code="missing-read",
                 )
             )
         if len({len(lanes) for lanes in run.fastq}) > 1:
@@ -57,10 +61,12 @@ def check_sources(
                     where,
                     f"its FASTQ columns list different numbers of lanes ({counts})",
                     "List the same lanes in the same order in each.",
+                    code="unequal-lanes",
                 )
             )
         if any(not path for lanes in run.fastq for path in lanes):
-            errors.append(StudyError(where, "has an empty FASTQ name", "Remove the extra comma."))
+            problem, fix = "has an empty FASTQ name", "Remove the extra comma."
+            errors.append(StudyError(where, problem, fix, code="empty-path"))
     return errors
 
 
@@ -81,21 +87,21 @@ def check_files(
         faults = {
             path: fault_of(path) for path in run.files if not (made and path.startswith(made))
         }
-        missing = [path for path, fault in faults.items() if fault and fault[0] == MISSING]
+        missing = [path for path, fault in faults.items() if fault and fault.code == "missing-file"]
         if missing:
             named = ", ".join(f"'{path}'" for path in missing)
             problem = f"{named} {'does' if len(missing) == 1 else 'do'} not exist"
-            errors.append(StudyError(where, problem, fix_missing(*missing)))
+            errors.append(StudyError(where, problem, fix_missing(*missing), code="missing-file"))
         errors += [
-            StudyError(where, f"'{path}' {fault[0]}", fault[1])
+            StudyError(where, f"'{path}' {fault.problem}", fault.fix, code=fault.code)
             for path, fault in faults.items()
             if fault and path not in missing
         ]
-        # Of a matrix the values count: runs may share the table of their genes.
+        # Runs may share the table of their genes, not the values of a matrix.
         for source in run.matrix[:1] or [*run.files, *filter(None, [run.accession])]:
             users[_true_path(source) if source in run.files else source].append(run)
     for source, sharing in users.items():
-        # Parts of one matrix may be runs, if one column of its cells tells them apart.
+        # Parts of one matrix may be runs, if one column of its cells distinguishes them.
         parts = {run.subset.partition("=")[::2] for run in sharing}
         columns = {column for column, _ in parts}
         if len(sharing) > 1 and not (
@@ -103,13 +109,13 @@ def check_files(
         ):
             names = ", ".join(run.name for run in sharing)
             problem = f"'{source}' is used {len(sharing)} times (run {names})"
-            fix = "Use every source once, or parts of a matrix by `subset` over one column."
-            errors.append(StudyError(sheet, problem, fix))
+            fix = "Use every source once, or select parts of a matrix by `subset` with one column."
+            errors.append(StudyError(sheet, problem, fix, code="duplicated-source"))
     return errors
 
 
 def _true_path(path: str) -> str:
-    """A path without links; as it is where no file can have its name."""
+    """A path without links; unchanged if no file can have its name."""
     try:
         return os.path.realpath(path)
     except (OSError, ValueError):
@@ -117,12 +123,13 @@ def _true_path(path: str) -> str:
 
 
 def check_quotes(runs: list[Run], lines: Mapping[str, int], sheet: str) -> list[StudyError]:
-    """Files whose names Snakemake's quotes around an input of a submitted job do not hold."""
+    """Files whose names break Snakemake's quotes around an input of a submitted job."""
     return [
         StudyError(
             f"{sheet}, row {lines[run.name]} (run {run.name})",
-            f"'{path}' has a quote or a backslash, which no job on SLURM can be given",
+            f"'{path}' has a quote or a backslash, which cannot be passed to a job on SLURM",
             "Rename the file or the folder, or link to it by another name.",
+            code="quote-in-path",
         )
         for run in runs
         for path in run.files
@@ -143,6 +150,5 @@ def check_matrices(
         try:
             inspect(run.matrix, run.layer, run.subset)
         except StudyError as error:
-            where = f"{sheet}, row {lines[run.name]} (run {run.name}): {error.where}"
-            errors.append(StudyError(where, error.problem, error.fix))
+            errors.append(error.within(f"{sheet}, row {lines[run.name]} (run {run.name})"))
     return errors

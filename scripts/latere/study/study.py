@@ -1,4 +1,4 @@
-"""The study: all that a run knows of it, read and checked before the first job."""
+"""The study: configuration and sheet, read and checked before the first job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,7 @@ class Study:
     left_out
         Why a column of an .h5ad that is split into runs does not describe its samples, by name.
     urls
-        URLs of files to download, by what stands for them in `config` and `runs`.
+        URLs of files to download, by the text that replaces them in `config` and `runs`.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Study:
         return limits_of(self.config["cells"], sample)
 
     def chemistries_of(self, run: str) -> dict[str, Chemistry]:
-        """The chemistries that a run may be of: the one in the sheet, or all of the table."""
+        """The chemistries that a run may have: the one in the sheet, or all of the table."""
         name = self.runs[run].chemistry
         return self.chemistries if name == AUTO else {name: self.chemistries[name]}
 
@@ -91,7 +91,7 @@ def load_study(config: Mapping, source: str, tables: Path, submits: bool = False
     Raises
     ------
     StudyError
-        Whatever is wrong, all problems of one stage at once.
+        What is wrong: all problems of one stage at once.
     """
     config = check_config(config, source, load_schema(tables / "schemas/config.schema.yaml"))
     if "reference" in config:
