@@ -22,7 +22,7 @@ from latere.study.sheet import ACCESSION
 from latere.urls import NAME as URL_NAME
 
 CONFIGFILES = internals.given_configfiles(workflow) or ["config/config.yaml"]
-# The default profile does so before Snakemake reads them, unless a call leaves it out.
+# The default profile checks them before Snakemake reads them, unless a call leaves it out.
 if internals.is_main(workflow):
     check_files(CONFIGFILES)
 
@@ -42,7 +42,7 @@ pathvars:
     benchmarks=f"{RESULTS}/benchmarks",
 
 
-# What a wildcard holds reaches command lines, of which one is read by a shell (SLURM's plugin).
+# Wildcards are part of command lines, one of which a shell reads (SLURM's plugin).
 wildcard_constraints:
     run=NAME,
     contrast=NAME,
@@ -55,8 +55,8 @@ wildcard_constraints:
     env="[a-z]+",
 
 
-# Downloads at a time, and runs whose reads lie unpacked on the disk, unless a profile or
-# `--resources downloads=N unpacked=N` tells other numbers.
+# Downloads at a time, and runs whose reads are unpacked on disk, unless a profile or
+# `--resources downloads=N unpacked=N` sets other numbers.
 internals.set_default_limits(workflow, {"downloads": 4, "unpacked": 6})
 
 
@@ -80,8 +80,8 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
-# What a rule's code means is a parameter of it: a rule reruns when that changes. But for what studies
-# share and what is named by what it is: nothing is downloaded or indexed anew for an edit here.
+# A fingerprint of its code is a parameter of each rule, so that a rule reruns when the code changes.
+# Files that studies share have no fingerprint: no edit of code downloads or indexes them again.
 SHARED = {"prefetch", "download", "star_index"}
 in_conda = internals.uses_conda(workflow)
 for step in internals.scripted_rules(workflow):
@@ -95,7 +95,7 @@ if internals.is_main(workflow):
 
 onstart:
     if internals.rules_to_run(workflow) - {"plan"}:
-        # Kept by a name, as it is released when its file is closed.
+        # In a global variable, because closing the file releases the lock.
         global study_lock
         study_lock = hold_study(Path(RESULTS), host_name())
     atexit.register(report_full, [Path(RESULTS), Path(".snakemake")])

@@ -1,7 +1,7 @@
 # Labels of cells by source, cell types by branch, and the groups that are tested.
 
 
-# Once, whatever the branches do with it.
+# Once for all branches.
 rule label_cells:
     input:
         unpack(label_input),

@@ -1,7 +1,7 @@
 # Count matrices -> one AnnData of called, clean cells.
 
 
-# Cells are called, and ambient RNA is estimated, where a run has its empty droplets.
+# Cells are called, and ambient RNA is estimated, if a run has its empty droplets.
 rule call_cells:
     input:
         counts="<results>/counts/{run}.h5ad",
@@ -46,7 +46,7 @@ rule score_cells:
         "../scripts/score_cells.py"
 
 
-# Counts without ambient RNA, where the configuration asks for them.
+# Counts without ambient RNA, if the configuration asks for them.
 rule remove_ambient:
     input:
         counts="<results>/counts/{run}.h5ad",

@@ -1,4 +1,4 @@
-# The sample sheet and look-ups; nothing that a job runs.
+# The study and look-ups for rules; no code of jobs.
 import errno
 import os
 from dataclasses import asdict
@@ -29,10 +29,10 @@ try:
         submits="latere.cluster.executor" in sys.modules,
     )
 except StudyError as error:
-    # A message for the person at the keyboard: no traceback, exit code 1.
+    # A message for the user: no traceback, exit status 1.
     sys.exit(str(error))
 
-# As it was given, and with everything filled in.
+# As given, and with all defaults.
 GIVEN, config = config, STUDY.config
 RESULTS = f"results/{STUDY.name}"
 RUNS = list(STUDY.runs)
@@ -41,7 +41,7 @@ CONTRASTS = list(STUDY.contrasts)
 BRANCHES = [REGISTRY[name] for name in config["branches"]]
 EMBEDDING = [branch.name for branch in BRANCHES if branch.embeds]
 TESTING = [branch.name for branch in BRANCHES if branch.tests]
-# What labels the cells: the CellTypist model that the user named, else markers.
+# The source of labels: the CellTypist model that the user named, else markers.
 LABELS = "celltypist" if config["annotation"]["celltypist_model"] else "markers"
 NAME = chemistry.NAME.pattern
 # The reads of a run that FastQC looks at.
@@ -54,9 +54,9 @@ SIZES = Sizes(STUDY, RESULTS, config["resources"])
 
 
 def ask(rule, names=("mem_mb", "runtime"), like=""):
-    """What the jobs of a rule ask for, by their work and attempt, in the form of `resources`.
+    """The requests of the jobs of a rule, by their work and attempt, in the form of `resources`.
 
-    The rule of a branch may ask like another one, so that a branch needs no entry of its own.
+    `like` names a rule whose requests it copies, so that a branch needs no entry of its own.
     """
     if like:
         needs.NEEDS[rule] = needs.NEEDS[like]
@@ -67,7 +67,7 @@ def ask(rule, names=("mem_mb", "runtime"), like=""):
         except Unknown as unknown:
             if not input:
                 return needs.prefetch(MOST_SPOTS)
-            # A missing input is what makes Snakemake put this off until the job is submitted.
+            # For a missing input, Snakemake evaluates this again when the job is submitted.
             raise FileNotFoundError(errno.ENOENT, str(unknown), input[0]) from None
 
     def resource(name):
@@ -79,7 +79,7 @@ def ask(rule, names=("mem_mb", "runtime"), like=""):
 
 
 def training_threads(wildcards):
-    """CPU threads of the training, by the study's genes; the most while their number is unknown."""
+    """CPU threads of the training, by the study's genes; the maximum if their number is unknown."""
     try:
         return needs.training_threads(SIZES.kept())
     except Unknown:
@@ -87,16 +87,16 @@ def training_threads(wildcards):
 
 
 def unpacked(wildcards):
-    """What a job takes of `unpacked` that unpacks an archive, or reads what was unpacked.
+    """The share of `unpacked` of a job that unpacks an archive, or reads the unpacked reads.
 
-    Each such job takes 1, or a run's group of them, and what comes later goes first (`priority`).
-    So a run whose reads lie on the disk holds 1 at least until they go.
+    Each of these jobs, or a run's group of them, takes 1, and later steps go first (`priority`).
+    So a run whose reads are on disk takes at least 1 until they are removed.
     """
     return int(bool(STUDY.runs[wildcards.run].sra))
 
 
 def archive_goes(wildcards):
-    """What a download takes of `unpacked`: 1 where the archive goes with the reads."""
+    """The share of `unpacked` of a download: 1 if the archive is removed with the reads."""
     return int(not config["reads"]["keep_archives"])
 
 
@@ -167,12 +167,12 @@ def get_packages(wildcards):
 
 
 def local_copy(path):
-    """Where a file lies that the configuration names by path or by URL."""
+    """The path of a file that the configuration names by path or by URL."""
     return f"<results>/downloads/{url_name(path)}" if URL.match(path) else path
 
 
 def get_url(wildcards):
-    """The URL of a file to download, by the name that it is kept under."""
+    """The URL of a file to download, by the name of its copy."""
     urls = {url_name(url): url for url in STUDY.urls.values()}
     return SecretUrl(urls[wildcards.name])
 
@@ -195,12 +195,12 @@ def get_genome(wildcards):
 
 
 def get_chemistries(wildcards):
-    """What a run may be of, by name: where barcode and UMI lie, and which barcodes there are."""
+    """The chemistries that a run may have, by name: positions of barcode and UMI, and barcodes."""
     return {name: asdict(one) for name, one in STUDY.chemistries_of(wildcards.run).items()}
 
 
 def get_whitelists(wildcards):
-    """The barcodes of all chemistries that a run may be of."""
+    """The barcodes of all chemistries that a run may have."""
     chemistries = STUDY.chemistries_of(wildcards.run).values()
     names = {name: None for chemistry in chemistries for name in chemistry.whitelist_names}
     return [f"<results>/reference/whitelists/{name}.txt" for name in names]
@@ -233,7 +233,7 @@ def get_barcode_length(wildcards):
 
 
 def get_archive(wildcards):
-    """The SRA archive of a run, as it lies or as it is downloaded."""
+    """The SRA archive of a run, given or downloaded."""
     run = STUDY.runs[wildcards.run]
     return f"<results>/sra/{run.accession}.sra" if run.accession else run.sra
 
@@ -250,7 +250,7 @@ def get_reads(wildcards):
 
 
 def count_lanes(wildcards):
-    """Lanes of a run that are read side by side: 1 of an archive, 4 at most."""
+    """Lanes of a run that are read in parallel: 1 for an archive, 4 at most."""
     return min(4, max([1, *map(len, STUDY.runs[wildcards.run].fastq)]))
 
 
@@ -278,18 +278,18 @@ def get_sample(wildcards):
 
 
 def get_layout(wildcards):
-    """How the matrix of a run is to be read: its layer and subset, raw or filtered."""
+    """How to read the matrix of a run: its layer and subset, raw or filtered."""
     run = STUDY.runs[wildcards.run]
     return {"layer": run.layer, "subset": run.subset, "barcodes": run.barcodes}
 
 
 def label_input(wildcards):
-    """What a source of labels knows cells by."""
+    """The files of a source of labels."""
     return source_files(wildcards.source)
 
 
 def source_files(source):
-    """The same, by its name."""
+    """The files of a source of labels, by its name."""
     annotation = config["annotation"]
     if source == "celltypist":
         return {"model": local_copy(annotation["celltypist_model"])}
@@ -297,7 +297,7 @@ def source_files(source):
 
 
 def groups_input(wildcards):
-    """Where the groups come from, beside the cells, which have the columns of the sheet."""
+    """The files that define groups. The cells have the columns of the sheet already."""
     name, runs = config["groups"]["from"], list(STUDY.runs.values())
     place = groups.places_of(name, config, STUDY.samples, runs)[0]
     return {
@@ -308,7 +308,7 @@ def groups_input(wildcards):
 
 
 def report_input(wildcards):
-    """What the report shows where the study has it: reads, truth; and what it is made from."""
+    """Optional files of the report (reads, truth), and the sources of the study."""
     sources = [config["samples"], *source_files(LABELS).values()]
     files = {"sources": sources}
     for branch in BRANCHES:
@@ -337,7 +337,7 @@ def simulated_runs():
 
 
 def simulated_samples():
-    """Their samples, with the columns that the simulation looks at."""
+    """Their samples, with the columns that the simulation uses."""
     columns = ["subtype", *config.get("simulation", {}).get("effects", {})]
     return {
         name: {column: level for column, level in STUDY.samples[name].items() if column in columns}

@@ -1,7 +1,7 @@
-# The branches side by side, and against the truth where it is known.
+# The branches compared with each other, and with the truth where it is known.
 
 
-# Apart from the tests, so that another threshold refits none of them.
+# Separate from the tests, so that another threshold does not refit them.
 rule call_de:
     input:
         "<results>/{branch}/tests/{contrast}.parquet",

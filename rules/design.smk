@@ -1,4 +1,4 @@
-# The question, put once: summed counts of each group and sample, and the design of each test.
+# Summed counts of each group and sample, and the design of each test.
 
 
 rule sum_pseudobulks:

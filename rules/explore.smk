@@ -1,4 +1,4 @@
-# What every branch that embeds gets: neighbours, UMAP, clusters.
+# For every branch with an embedding: neighbours, UMAP, clusters.
 
 
 rule cluster_cells:

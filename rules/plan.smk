@@ -1,15 +1,15 @@
-# What the study will cost, told before anything is submitted: `snakemake plan`.
+# The cost of the study, printed before anything is submitted: `snakemake plan`.
 
 
 localrules:
     plan,
 
 
-# The rule runs in a process of its own, which is not told of `--resources`.
+# The rule runs in its own process, which does not get `--resources`.
 UNPACKED = os.environ.setdefault("LATERE_UNPACKED", str(internals.get_limit(workflow, "unpacked")))
 
 
-# Without an output or a benchmark, so that it tells anew each time. It runs in the environment of
+# Without an output or a benchmark, so that it runs each time. It runs in the environment of
 # Snakemake, which it calls to count the jobs.
 rule plan:
     log:

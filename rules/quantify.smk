@@ -1,4 +1,4 @@
-# Reads -> count matrices (STARsolo); count matrices come in here too.
+# Reads -> count matrices (STARsolo); given count matrices are loaded here, too.
 
 
 rule detect_strand:
@@ -51,7 +51,7 @@ rule starsolo:
         "../scripts/starsolo.py"
 
 
-# What is told of the counts can change without counting anew.
+# The metrics can change without counting again.
 rule run_metrics:
     input:
         starsolo="<results>/counts/starsolo/{run}",

@@ -58,7 +58,7 @@ rule assign_roles:
         unpacked=unpacked,
     params:
         mates=get_mates,
-        # What decides, so that a row more in the table reruns no run whose chemistry is named.
+        # Only the chemistries that decide: a new row of the table reruns no run with a named chemistry.
         asked=get_chemistries,
         table=config["chemistries"],
     script:

@@ -1,4 +1,4 @@
-# What all runs stand on: genome, annotation, barcode lists, STAR index, versions of the tools.
+# Files that all runs use: genome, annotation, barcode lists, STAR index, versions of the tools.
 
 
 localrules:
@@ -13,7 +13,7 @@ rule download:
     benchmark:
         "<benchmarks>/download/{name}.tsv"
     conda:
-        # The environment of the other download; this one needs no more than Python.
+        # The environment of the other download; this rule needs only Python.
         "../envs/sra.yaml"
     resources:
         downloads=1,
@@ -84,7 +84,7 @@ rule star_index:
         "../scripts/star_index.py"
 
 
-# One job an environment, run inside it: what is told is what the other jobs used.
+# One job per environment, run inside it: it reports the versions that the other jobs used.
 rule tool_versions:
     output:
         "<results>/versions/{env}_mqc_versions.yml",
