@@ -35,7 +35,7 @@ NAME = r"(?:https?|ftp)(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+"
 # that is hidden, reads as an option or is one of our own, and the folders that `latere.cache` uses.
 ESCAPED = re.compile(r"^[._-]|_(?=x[0-9A-F]{2})|(?<=\.part)-|[^A-Za-z0-9._-]")
 # Characters of a part, and of all folders. File systems take 255 bytes a part, of which some go to
-# what is written beside a file; SLURM's logs lie in folders of the whole name, without slashes.
+# what is written beside a file; SLURM's logs are in folders of the whole name, without slashes.
 LONGEST, LONGEST_FOLDERS = 100, 130
 
 
@@ -200,8 +200,10 @@ def url_name(url: str) -> str:
 
 
 def _component(part: str) -> str:
-    """A part of a URL as the name of a file or folder; what begins with ``_`` and is no escape is
-    of our own making."""
+    """A part of a URL as the name of a file or folder.
+
+    A name that begins with ``_`` and is not an escape is of our own making.
+    """
     name = ESCAPED.sub(lambda match: "".join(f"_x{b:02X}" for b in match[0].encode()), part)
     if len(name) <= LONGEST:
         return name

@@ -19,7 +19,7 @@ def test_a_threshold_lies_amid_the_gap_between_two_heaps():
     assert abs(otsu_threshold(np.concatenate(heaps)) - 0.3) < 0.01
 
 
-def test_suffix_stays_if_it_tells_cells_apart(write_h5ad):
+def test_suffix_stays_if_it_distinguishes_cells(write_h5ad):
     barcodes = ["AAAC-1", "AAAC-2", "AAAT-1"]
     assert list(load(write_h5ad(barcodes=barcodes))[0].obs_names) == barcodes
 

@@ -1,11 +1,14 @@
 """Every error has a stable code: a literal, in words with hyphens, and one for each problem."""
 
 import ast
+import pickle
 import re
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+from latere.errors import StudyError, StudyErrors
 
 # Files and folders below scripts/ whose errors have codes.
 CODED = [
@@ -73,3 +76,11 @@ def test_a_call_without_a_code_is_found():
     texts |= {"StudyError(a, b, code=fault.code)": "", "StudyError(a, b, code=name)": None}
     for text, code in texts.items():
         assert code_of(ast.parse(text, mode="eval").body) == code
+
+
+def test_codes_survive_another_process_and_a_wider_place():
+    error = StudyError("row 2", "is empty", "Fill it.", code="empty-value")
+    several = StudyErrors([error.within("a.tsv"), StudyErrors([error])])
+    for made in (several, pickle.loads(pickle.dumps(several))):
+        assert made.codes == ["empty-value"] * 2
+        assert str(made).startswith("a.tsv: row 2: is empty [empty-value]\n  -> Fill it.")

@@ -78,7 +78,7 @@ def test_a_gene_may_be_of_two_sets(gene_sets):
         ("", "unreadable-table", "sets.tsv"),
     ],
 )
-def test_a_broken_table_is_refused(tmp_path, text, code, value):
+def test_a_broken_table_is_rejected(tmp_path, text, code, value):
     path = tmp_path / "sets.tsv"
     path.write_text(text)
     with pytest.raises(StudyError, match=value) as error:
@@ -86,6 +86,6 @@ def test_a_broken_table_is_refused(tmp_path, text, code, value):
     assert error.value.code == code
 
 
-def test_a_missing_table_is_refused(tmp_path):
+def test_a_missing_table_is_rejected(tmp_path):
     with pytest.raises(StudyError, match="cells.gene_sets"):
         read_gene_sets(tmp_path / "none.tsv")

@@ -62,13 +62,13 @@ def test_a_name_has_its_place(runs, name, places):
 def test_a_model_is_needed_for_its_labels(runs):
     assert places_of("celltypist", config(model="m.pkl"), SAMPLES, runs) == ["source"]
     (problem,) = check_groups(config("celltypist"), SAMPLES, runs, "c.yaml")
-    assert "annotation.celltypist_model" in problem.fix
+    assert problem.code == "missing-model" and "annotation.celltypist_model" in problem.fix
 
 
-def test_a_name_of_two_things_is_refused(runs):
+def test_a_name_of_two_things_is_rejected(runs):
     samples = {name: {"manual": "yes"} for name in SAMPLES}
     (problem,) = check_groups(config(), samples, runs, "c.yaml")
-    assert "branch, sheet" in problem.problem
+    assert problem.code == "ambiguous-groups" and "branch, sheet" in problem.problem
 
 
 def test_what_the_sheet_took_from_obs_is_one_thing(runs):
@@ -81,8 +81,9 @@ def test_a_run_that_is_counted_here_has_no_obs(runs):
     assert places_of("kind", config(), SAMPLES, [*runs, Run("r3", "r3", sra="SRR1")]) == []
 
 
-def test_an_unknown_branch_is_refused():
+def test_an_unknown_branch_is_rejected():
     (problem,) = check_branches(config(branches=["deep", "harmnoy"]), "c.yaml")
+    assert problem.code == "unknown-branch"
     assert problem.where == "c.yaml: key 'branches', entry 2"
     assert "Did you mean 'harmony'?" in problem.fix
     assert check_branches(config(branches=REGISTRY), "c.yaml") == []

@@ -208,7 +208,7 @@ def test_raw_and_filtered_of_two_forms(write_10x, write_h5, tmp_path, raw):
     np.testing.assert_array_equal(counts.X.toarray(), COUNTS)
 
 
-def test_positions_beyond_the_genes_are_refused(write_h5):
+def test_positions_beyond_the_genes_are_rejected(write_h5):
     path = write_h5()
     with h5py.File(path, "a") as file:
         file["matrix/indices"][0] = 5000

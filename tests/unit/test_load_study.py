@@ -32,7 +32,7 @@ def test_source_of_a_run_in_words(run, source):
     assert run.source == source
 
 
-def test_contrast_over_a_column_that_was_left_out_tells_why(tmp_path):
+def test_contrast_over_a_column_that_was_left_out_says_why(tmp_path):
     obs = pd.DataFrame({"donor": ["d1", "d1", "d2"], "stage": ["late", "early", "early"]})
     obs.index = ["a", "b", "c"]
     ad.AnnData(np.ones((3, 2)), obs=obs).write_h5ad(tmp_path / "a.h5ad")
@@ -41,8 +41,12 @@ def test_contrast_over_a_column_that_was_left_out_tells_why(tmp_path):
     assert [(line, row["run"]) for line, row in rows] == [(2, "d1"), (2, "d2")]
     samples = {"d1": {"age": "61"}, "d2": {"age": "7"}}
     (error,) = check_contrasts({"c": CONTRAST}, samples, "c.yaml", "sheet.tsv", left_out)
-    told = "column 'stage' is not in sheet.tsv (not alike in all cells of 'd1')"
-    assert error.problem == told and "describe samples: age." in error.fix
+    problem = "column 'stage' is not in sheet.tsv (not alike in all cells of 'd1')"
+    assert (
+        error.code == "missing-column"
+        and error.problem == problem
+        and "describe samples: age." in error.fix
+    )
 
 
 @pytest.fixture
@@ -63,42 +67,42 @@ def load(tmp_path, root, monkeypatch):
     return call
 
 
-REFUSED = ["x{x}", "https://u:SECRET123@h.org/x"]
+REJECTED = {"x{x}": "brace-in-path", "https://u:SECRET123@h.org/x": "login-in-url"}
 
 
-@pytest.mark.parametrize("path", REFUSED)
+@pytest.mark.parametrize("path", REJECTED)
 @pytest.mark.parametrize("column", ["matrix", "sra", "fastq_1", "fastq_2", "fastq_3", "fastq_4"])
-def test_a_path_that_would_be_read_as_another_is_refused_with_its_cell(load, column, path):
+def test_a_path_that_would_be_misread_is_rejected_with_its_cell(load, column, path):
     for value in (path, f"a.fq, {path}"):
-        with pytest.raises(StudyError, match=f"^sheet.tsv, row 2, column '{column}': ") as refused:
+        with pytest.raises(StudyError, match=f"^sheet.tsv, row 2, column '{column}': ") as error:
             load(**{"matrix": "", column: value})
-        assert "SECRET123" not in str(refused.value) and "does not exist" not in str(refused.value)
+        assert "SECRET123" not in str(error.value) and set(error.value.codes) == {REJECTED[path]}
 
 
 PATHS = {"samples", "resources", "chemistries", "published_cells", "reference.fasta"}
 PATHS |= {"reference.gtf", "cells.gene_sets", "annotation.markers", "annotation.celltypist_model"}
 
 
-@pytest.mark.parametrize("path", REFUSED)
+@pytest.mark.parametrize("path", REJECTED)
 @pytest.mark.parametrize("key", sorted(PATHS))
-def test_a_path_that_would_be_read_as_another_is_refused_with_its_key(load, key, path):
+def test_a_path_that_would_be_misread_is_rejected_with_its_key(load, key, path):
     section, _, name = key.rpartition(".")
     config = {section: {name: path}} if section else {name: path}
-    with pytest.raises(StudyError, match=f"^study.yaml: key '{key}': ") as refused:
+    with pytest.raises(StudyError, match=f"^study.yaml: key '{key}': ") as error:
         load(config)
-    assert "SECRET123" not in str(refused.value) and "does not exist" not in str(refused.value)
+    assert "SECRET123" not in str(error.value) and set(error.value.codes) == {REJECTED[path]}
 
 
-def test_the_path_of_a_file_in_a_folder_is_refused_too(load, tmp_path):
+def test_the_path_of_a_file_in_a_folder_is_rejected_too(load, tmp_path):
     (tmp_path / "folder").mkdir()
     ad.AnnData(np.ones((3, 2))).write_h5ad(tmp_path / "folder/a{b}.h5ad")
     with pytest.raises(
-        StudyError, match=r"row 2 \(run r1\): column 'matrix': 'folder/a{b}.h5ad': "
+        StudyError, match=r"row 2 \(run r1\): column 'matrix': 'folder/a{b}.h5ad': .*brace-in-path"
     ):
         load(matrix="folder")
 
 
-def test_the_path_of_a_list_of_barcodes_is_refused_too(load, tmp_path, root):
+def test_the_path_of_a_list_of_barcodes_is_rejected_too(load, tmp_path, root):
     header, *rows = (root / "config/chemistries.tsv").read_text().splitlines()
     row = next(row for row in rows if row.startswith("10xv2\t"))
     row = row.replace("10x_version2_whitelist.txt.gz", "lists{x}/list.txt")
@@ -191,7 +195,7 @@ def test_blanks_of_every_width_and_joined_letters_are_seen(root, tmp_path):
     assert list(left_out) == ["copied"] and "invisible" in left_out["copied"]
 
 
-def test_quotes_in_paths_are_refused_where_jobs_are_submitted(load, tmp_path, root):
+def test_quotes_in_paths_are_rejected_where_jobs_are_submitted(load, tmp_path, root):
     """The executor puts the names of input files between quotes."""
     (tmp_path / "O'Brien").mkdir()
     matrix = tmp_path / "O'Brien/a.h5ad"

@@ -163,7 +163,7 @@ def test_output_of_multi(touch, way, hdf5):
     assert names(find_files(path, "filtered"), folder) == made["filtered"]
 
 
-def test_samples_of_multi_are_told_apart(touch):
+def test_samples_of_multi_are_separate(touch):
     one = [f"{MULTI}filtered_feature_bc_matrix.h5"]
     two = [one[0].replace("s1", "s2")]
     # Beside them the matrix of all, as CellRanger 10 leaves it.

@@ -32,7 +32,7 @@ SYMBOLS = ["TAGAP", "GATA1", "CTAGE1", "TTN", "CATG1", "NTNG1", "ATAT1", "GNA11"
 
 
 @pytest.mark.parametrize("form", CELLS.values(), ids=CELLS)
-def test_cells_are_told_from_symbols_by_their_barcodes(write_cells, form):
+def test_cells_are_distinguished_from_symbols_by_their_barcodes(write_cells, form):
     """Symbols that no family tells, the first rows being spike-ins, and cells of any name."""
     genes = [f"ERCC-{n:05}" for n in range(1000)] + [
         f"{name}-{n}" for name in SYMBOLS for n in range(300)
@@ -50,7 +50,7 @@ def test_cells_are_told_from_symbols_by_their_barcodes(write_cells, form):
 
 @pytest.mark.parametrize("genes", ["human", "mouse", "ensembl"])
 @pytest.mark.parametrize("cell", ["P{:04}_A1", "{}_1", "MT-A{}", "RPS1_{}", "FAM{}"])
-def test_cells_are_told_from_genes_where_they_have_no_barcode(write_cells, cell, genes):
+def test_cells_without_barcodes_are_distinguished_from_genes(write_cells, cell, genes):
     some, more = {
         "human": ("ZNF{}", "CD{}A"),
         "mouse": ("Gm{}", "Cd{}a"),
@@ -128,7 +128,7 @@ def test_layer_subset_and_transposed(write_cells):
         inspect((path,), "", "")
 
 
-def test_raw_stands_for_a_layer(write_cells):
+def test_raw_is_the_name_of_a_layer(write_cells):
     path = write_cells()
     adata = ad.read_h5ad(path)
     adata.raw = adata.copy()

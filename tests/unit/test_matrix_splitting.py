@@ -92,41 +92,43 @@ def test_split_reads_a_column_once(write_cells, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("library", "donor", "told"),
+    ("library", "donor", "code", "words"),
     [
-        (["a", "a", "b", "b", None, None], ["d"] * 6, "2 cells have no value in column 'library'"),
-        (["a"] * 6, ["d1"] * 3 + ["d2"] * 3, "library 'a' has cells of several samples"),
-        (["a b", "a_b", "c", "c", "c", "c"], ["d"] * 6, "'a b', 'a_b' .ambiguous-names"),
-        (["a"] * 6, ["é"] * 6, "'donor' .*'é' .ambiguous-names"),
+        (["a", "a", "b", "b", None, None], ["d"] * 6, "empty-value", "2 cells .* 'library'"),
+        (["a"] * 6, ["d1"] * 3 + ["d2"] * 3, "several-samples", "library 'a'"),
+        (["a b", "a_b", "c", "c", "c", "c"], ["d"] * 6, "ambiguous-names", "'a b', 'a_b'"),
+        (["a"] * 6, ["é"] * 6, "ambiguous-names", "'donor' .*'é'"),
     ],
 )
-def test_split_that_cannot_be(write_cells, library, donor, told):
+def test_split_that_cannot_be(write_cells, library, donor, code, words):
     path = write_cells({"library": pd.Categorical(library), "donor": donor})
-    with pytest.raises(StudyError, match=told):
+    with pytest.raises(StudyError, match=words) as error:
         split_rows({"matrix": path, "split": "library", "sample": "donor"}, RESERVED)
+    assert error.value.code == code
 
 
 def test_split_of_no_cells_and_of_an_old_file(write_cells):
     path = write_cells({"donor": ["p"] * 6})
     ad.read_h5ad(path)[:0].write_h5ad(path)
-    with pytest.raises(StudyError, match="has no cells"):
+    with pytest.raises(StudyError, match=r"\[no-cells\]"):
         split_rows({"matrix": path, "split": "donor"}, RESERVED)
     with h5py.File(path, "a") as file:
         del file["obs"]
         file["obs"] = np.zeros(6, dtype=[("index", "S4"), ("donor", "S2")])
-    with pytest.raises(StudyError, match="anndata before 0.7"):
+    with pytest.raises(StudyError, match=r"0.7 \[old-anndata\]"):
         split_rows({"matrix": path, "split": "donor"}, RESERVED)
 
 
 def test_split_needs_an_h5ad_here(tmp_path):
-    for path, told in (("https://e.org/a.h5ad", "needs a file"), ("no.h5ad", "does not exist")):
-        with pytest.raises(StudyError, match=told):
+    for path, code in (("https://e.org/a.h5ad", "url-not-allowed"), ("no.h5ad", "missing-file")):
+        with pytest.raises(StudyError) as error:
             split_rows({"matrix": path, "split": "a"}, RESERVED)
+        assert (error.value.code, error.value.where) == (code, path)
 
 
-def test_split_of_a_folder_is_refused(touch):
+def test_split_of_a_folder_is_rejected(touch):
     folder = touch(*three("a/"))
-    with pytest.raises(StudyError, match="`split` needs an .h5ad"):
+    with pytest.raises(StudyError, match=r"\[needs-h5ad\]"):
         split_rows({"matrix": f"{folder}/a", "split": "donor"}, set())
 
 

@@ -8,7 +8,7 @@ from latere.counts.sparse import in_parts, to_counts
 from latere.errors import StudyError
 
 MOST = 2**31 - 1
-# Rows or columns of a matrix that show what it holds.
+# Rows or columns of a matrix that show whether it has counts.
 FEW = 100
 
 

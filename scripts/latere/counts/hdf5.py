@@ -75,7 +75,7 @@ def _other_file(path: str, changed: float) -> str:
         if item.external:
             return f"the values of '{name}' lie in '{item.external[0][0]}'"
         if item.is_virtual:
-            # A point stands for the file itself.
+            # A point means the file itself.
             others = {source.file_name for source in item.virtual_sources()} - {"."}
             return f"the values of '{name}' lie in '{min(others)}'" if others else None
 

@@ -16,7 +16,7 @@ from latere.files import read_text
 MOST_BYTES, MOST_VALUES, MOST_LEVELS = 1 << 20, 200_000, 50
 WAY = "--configfile: a path is relative to the folder that Snakemake is called in"
 BY_DEFAULT = "config/config.yaml"
-# Keys by which Snakemake runs Python that stands in a configuration.
+# Keys by which Snakemake runs Python code in a configuration.
 TEMPLATES = ("__use_yte__", "__definitions__", "__variables__")
 FORM = "Write it as YAML: `key: value`, and two spaces for each level."
 
