@@ -114,6 +114,7 @@ def refuse_length(
         f"run {run}, {file}",
         f"record {before + at + 1:,} has {length} bp; a {role} read needs {needed} bp",
         "The reads were trimmed: give them as they were sequenced.",
+        code="short-read",
     )
 
 
@@ -134,6 +135,7 @@ def refuse_bases(file: str, batch: list, before: int, run: str) -> StudyError:
         f"run {run}, {file}",
         f"record {before + at + 1:,} has {chr(odd[0])!r} among its bases",
         "It is not FASTQ with one line of bases per read, or it is damaged: get it again.",
+        code="not-a-base",
     )
 
 
@@ -146,6 +148,7 @@ def refuse_counts(files: tuple[str], counts: list[int], run: str) -> StudyError:
         f"run {run}, {files[counts.index(min(counts))]}",
         f"the files of this lane differ in their number of reads ({figures})",
         "A copy stopped early, or one of them was filtered alone: get them again.",
+        code="read-numbers-differ",
     )
 
 
@@ -165,6 +168,7 @@ def refuse_names(files: tuple[str], batches: tuple, before: int, run: str) -> St
         f"run {run}, {files[0]}",
         f"the reads of spot {before + at + 1:,} have different names ({figures})",
         "Files of different lanes or runs were mixed up, or one was sorted or filtered alone.",
+        code="read-names-differ",
     )
 
 

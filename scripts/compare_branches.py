@@ -52,11 +52,13 @@ def check_tests(contrast: str, de: dict[str, pd.DataFrame], design: dict) -> Non
                 f"{len(asked - tested)} tests of the design are missing and "
                 f"{len(tested - asked)} are not of the design, such as group {group}, gene {gene}"
             )
-            raise StudyError(where, problem, fix)
+            raise StudyError(where, problem, fix, code="tests-not-of-design")
         if len(missing := table[table["log2fc"].isna()]):
             first = missing.iloc[0]
             problem = f"{len(missing)} tested genes have no log2fc, the first {first['gene_id']}"
-            raise StudyError(f"{where}, group {first['group']}", problem, fix)
+            raise StudyError(
+                f"{where}, group {first['group']}", problem, fix, code="missing-fold-change"
+            )
 
 
 def compare_pair(one: pd.DataFrame, other: pd.DataFrame) -> dict:
@@ -147,7 +149,12 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
         a, b = labels[one], labels[other]
         if len(a) != len(b) or not a.index.isin(b.index).all():
             problem = f"branches {one} and {other} hold different cells"
-            raise StudyError("clusters and cell types", problem, "Remove both and run again.")
+            raise StudyError(
+                "clusters and cell types",
+                problem,
+                "Remove both and run again.",
+                code="cells-differ",
+            )
         b = b.loc[a.index]
         rows.append(
             {

@@ -41,10 +41,14 @@ def to_groups(values: pd.Series, name: str) -> pd.Series:
     names = set(text)
     if ALL in names:
         problem = f"a group is called '{ALL}', as the group of all cells is"
-        raise StudyError(f"groups from {name}", problem, "Rename it where it comes from.")
+        raise StudyError(
+            f"groups from {name}", problem, "Rename it where it comes from.", code="reserved-name"
+        )
     if odd := next(filter(is_formula, sorted(names)), ""):
         problem = f"the name {odd!r} is not valid: {FORMULA_PROBLEM}"
-        raise StudyError(f"groups from {name}", problem, "Rename it where it comes from.")
+        raise StudyError(
+            f"groups from {name}", problem, "Rename it where it comes from.", code="formula"
+        )
     return text
 
 

@@ -89,6 +89,7 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
             where,
             f"{reason}; so it cannot be told whether it is {names}",
             "Name the chemistry in the sheet.",
+            code="unknown-strand",
         )
     fitting = [name for name, wanted in strands.items() if wanted == STRANDS[strand]]
     if fitting:
@@ -99,6 +100,7 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
         f"{reason}, which contradicts {names}",
         f"The library is of {kit} kit: name its chemistry in the sheet, or write `auto`. Else the "
         "strand in the table of chemistries is wrong, or the genes are of another genome.",
+        code="wrong-chemistry",
     )
 
 
@@ -117,6 +119,7 @@ def check_mapped(reads: int, mapped: int, where: str) -> None:
             f"{MIN_MAPPED:.0%}",
             "The reads are of another species than the reference, or no cDNA: check `reference` "
             "in the configuration and the sheet's files.",
+            code="few-mapped-reads",
         )
 
 

@@ -54,6 +54,7 @@ def fetch(url: str, path: Path) -> bool:
             "the server sent a web page (HTML) instead of the file, perhaps a login page",
             f"Check the URL in a browser. If the server needs a login, add the line {NETRC_LINE} "
             f"to ~/.netrc, or {OTHER_WAY}",
+            code="web-page",
         )
     return chunked or announced is not None
 
@@ -78,6 +79,7 @@ def retry(url: str, attempt: Callable, log, pause: float):
                     url,
                     f"cannot be downloaded ({error})",
                     f"Check the URL and {login or 'the network'}, or {OTHER_WAY}",
+                    code="download-failed",
                 ) from None
             time.sleep(pause * 2 ** (number - 1))
 
@@ -107,7 +109,12 @@ def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) ->
             expected = published(part.read_text(encoding="utf-8", errors="replace"), name)
             if expected is None:
                 problem = f"has no checksum of {name}"
-                raise StudyError(checksums, problem, f"Check the release, or {OTHER_WAY}")
+                raise StudyError(
+                    checksums,
+                    problem,
+                    f"Check the release, or {OTHER_WAY}",
+                    code="missing-checksum",
+                )
 
         def attempt():
             is_whole = fetch(url, part)
@@ -128,6 +135,7 @@ def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) ->
                     f"may be cut off after {part.stat().st_size:,} bytes: the server does not "
                     "send the size of the file, and this type of file has no end marker",
                     f"Use a gzipped copy if there is one, or {OTHER_WAY}",
+                    code="unknown-size",
                 )
 
         retry(url, attempt, log, pause)

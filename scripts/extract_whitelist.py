@@ -45,11 +45,17 @@ def unpack_whitelist(source: Path, target: Path, length: int) -> int:
                     f"{code.decode(errors='replace')[:40]!r} is no barcode of {length} bases",
                     "Correct `barcode` or `whitelist` in the table of chemistries; a list has one "
                     "barcode a line, in capital letters, and nothing else.",
+                    code="not-a-barcode",
                 )
             number += len(codes)
             plain.write(b"\n".join(codes) + b"\n")
     if not number:
-        raise StudyError(str(source), "holds no barcode", "Give a list with one barcode a line.")
+        raise StudyError(
+            str(source),
+            "holds no barcode",
+            "Give a list with one barcode a line.",
+            code="no-barcodes",
+        )
     return number
 
 

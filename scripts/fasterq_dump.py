@@ -60,12 +60,17 @@ def check_archive(archive: Path, name: str) -> None:
     with open(archive, "rb") as file:
         # vdb-validate has nothing against a file of another kind.
         if file.read(len(MAGIC)) != MAGIC:
-            raise StudyError(where, "is not an SRA archive", "Give the .sra file of the run.")
+            raise StudyError(
+                where, "is not an SRA archive", "Give the .sra file of the run.", code="not-sra"
+            )
     try:
         run(["vdb-validate", archive.absolute()])
     except JobError as error:
         raise StudyError(
-            where, f"the archive is damaged: {error}", "Copy or download it again."
+            where,
+            f"the archive is damaged: {error}",
+            "Copy or download it again.",
+            code="damaged-archive",
         ) from None
 
 
@@ -103,6 +108,7 @@ def check_room(folder: Path, spots: int, lengths: list[int], threads: int, where
             f"its {spots:,} spots need {needed / 1e9:,.1f} GB for a time in {folder}, "
             f"where {free / 1e9:,.1f} GB are free",
             "Let TMPDIR name a folder with more room, on a disk of the node.",
+            code="no-space",
         )
 
 
@@ -151,6 +157,7 @@ def check_records(records: dict[str, int], spots: int, where: str) -> None:
             where,
             f"holds {spots:,} spots, but unpacked reads of {found}",
             "Some spots lack a read: take the original FASTQ files of the run.",
+            code="reads-missing",
         )
 
 

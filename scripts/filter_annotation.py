@@ -95,7 +95,7 @@ def count_verdicts(genes: dict[str, Gene], verdicts: dict[str, str], gtf: str | 
         found = ", ".join(f"{name} {count:,}" for (name, _), count in counts.most_common(5))
         problem = f"none of its {len(genes):,} genes is of a biotype that is kept ({found})"
         fix = "Set `reference.filter_biotypes: false` to count them all."
-        raise StudyError(str(gtf), problem, fix)
+        raise StudyError(str(gtf), problem, fix, code="no-genes")
     return counts
 
 

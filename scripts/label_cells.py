@@ -52,6 +52,7 @@ def predict(parts: Iterable[ad.AnnData], model_path: str) -> pd.DataFrame:
                 model_path,
                 f"none of the model's {len(model.features)} genes is in the data",
                 "Check that both name genes alike (symbols), or leave the model out for markers.",
+                code="no-shared-genes",
             )
         tables.append(celltypist.annotate(normal, model=model).probability_matrix)
     return pd.concat(tables)
@@ -174,7 +175,9 @@ def check_names(types: Iterable[str], where: str) -> None:
     """
     if odd := next(filter(is_formula, types), ""):
         problem = f"the cell type {odd!r} is not valid: {FORMULA_PROBLEM}"
-        raise StudyError(where, problem, "Rename it in the marker table, or use another model.")
+        raise StudyError(
+            where, problem, "Rename it in the marker table, or use another model.", code="formula"
+        )
 
 
 def by_symbol(parts: Iterable[ad.AnnData]):

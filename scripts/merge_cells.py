@@ -68,6 +68,7 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> tuple[pd.DataFrame, 
                 f"shares {number} of its {len(var)} genes with the runs before it; it has such as "
                 f"{', '.join(var.index[:3])}, they have such as {', '.join(joined.index[:3])}",
                 "Count all runs against one annotation, or name their genes alike.",
+                code="no-shared-genes",
             )
         lacks, adds = (~known).sum(), (~var.index.isin(joined.index)).sum()
         if lacks or adds:
@@ -78,7 +79,12 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> tuple[pd.DataFrame, 
     logging.info("%d genes in all runs, %d in any: %s", len(shared), len(joined), how)
     if shared.empty:
         problem = "no gene is in all runs, though each shares some with those before it"
-        raise StudyError("the study", problem, "Set `cells.genes` to union, or name genes alike.")
+        raise StudyError(
+            "the study",
+            problem,
+            "Set `cells.genes` to union, or name genes alike.",
+            code="no-shared-genes",
+        )
     joined = shared if how == "intersection" else joined
     return joined, joined.index.isin(shared.index)
 
@@ -178,10 +184,14 @@ def check_enough(n_cells: int, testable: np.ndarray, qc: pd.DataFrame) -> None:
     if n_cells < MIN_CELLS:
         logging.error("%s", qc.to_string())
         problem = f"{n_cells} of {qc['called'].sum()} called cells pass the limits"
-        raise StudyError("the study", f"{problem}; at least {MIN_CELLS} are needed", fix)
+        raise StudyError(
+            "the study", f"{problem}; at least {MIN_CELLS} are needed", fix, code="few-cells"
+        )
     if not testable.any():
         problem = f"no gene has {MIN_COUNTS_TESTABLE} counts in {MIN_SAMPLES_TESTABLE} samples"
-        raise StudyError("the study", problem, "Add samples, or cells by wider limits.")
+        raise StudyError(
+            "the study", problem, "Add samples, or cells by wider limits.", code="no-testable-gene"
+        )
 
 
 def describe_cells(selection: pd.DataFrame, samples: dict[str, dict]) -> pd.DataFrame:

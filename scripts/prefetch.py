@@ -91,7 +91,10 @@ def load(accession: str, whole: Path, log, pause: float) -> None:
         log.warning("%s: %s bytes downloaded, then: %s", accession, f"{size:,}", told)
         if full:
             raise StudyError(
-                accession, f"cannot be downloaded: {full}", "Free space, then run again."
+                accession,
+                f"cannot be downloaded: {full}",
+                "Free space, then run again.",
+                code="no-space",
             )
         if failures == ATTEMPTS:
             raise StudyError(
@@ -99,6 +102,7 @@ def load(accession: str, whole: Path, log, pause: float) -> None:
                 f"cannot be downloaded: {told}",
                 "Check the accession and the network, then run again: the download resumes after "
                 f"the {size / 1e9:.1f} GB in {whole.parent}.",
+                code="download-failed",
             )
         time.sleep(pause * 2 ** (failures - 1))
 
@@ -210,6 +214,7 @@ def corrupt(accession: str, told: str) -> StudyError:
         accession,
         f"the download is corrupt and was deleted: {told}",
         "Run again to repeat the download.",
+        code="corrupt-download",
     )
 
 

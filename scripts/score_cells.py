@@ -47,7 +47,12 @@ def read_called(path: str, droplets: pd.DataFrame):
         obs, var = ad.io.read_elem(file["obs"]), ad.io.read_elem(file["var"])
         if not np.array_equal(obs.index, droplets["barcode"]):
             fix = "Remove both files, and run again."
-            raise StudyError(str(path), "its barcodes are not those of cells/droplets", fix)
+            raise StudyError(
+                str(path),
+                "its barcodes are not those of cells/droplets",
+                fix,
+                code="barcodes-differ",
+            )
         called = droplets["called"].to_numpy(dtype=bool)
         # Not by anndata in its backed mode, which takes no rows of a matrix that has none.
         counts = read_counts(file["X"], called, np.ones(len(var), dtype=bool))

@@ -174,7 +174,9 @@ def select_cells(scores: pd.DataFrame, rules: dict[str, dict], drop_doublets: bo
     twice = scores.loc[scores["cell"].duplicated(), "cell"]
     if len(twice):
         problem = f"two cells are named {twice.iloc[0]}, which is the run and the barcode"
-        raise StudyError("the sample sheet", problem, "Rename one of the runs.")
+        raise StudyError(
+            "the sample sheet", problem, "Rename one of the runs.", code="duplicated-cell"
+        )
     selection = scores.copy()
     selection.insert(2, "sample", selection["run"].map(runs).astype(object))
     limits = find_limits(selection, rules)

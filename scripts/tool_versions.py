@@ -45,7 +45,11 @@ def tool_version(tool: list[str] | str) -> str:
     answer = subprocess.run(tool, capture_output=True, text=True, errors="replace", check=True)
     found = NUMBER.search(answer.stdout + answer.stderr)
     if not found:
-        raise StudyError(" ".join(tool), f"tells no version: {answer.stdout + answer.stderr!r}")
+        raise StudyError(
+            " ".join(tool),
+            f"tells no version: {answer.stdout + answer.stderr!r}",
+            code="no-version",
+        )
     return found.group()
 
 

@@ -36,7 +36,7 @@ def open_lock(path: Path) -> BinaryIO:
         if error.errno != errno.ELOOP:
             raise
         problem = "is a symbolic link, and a lock file may not be one"
-        raise StudyError(str(path), problem, "Remove the link.") from None
+        raise StudyError(str(path), problem, "Remove the link.", code="symbolic-link") from None
     return os.fdopen(lock, "rb", buffering=0)
 
 

@@ -80,7 +80,9 @@ def verify(paths: list[str]) -> None:
             continue
         except ValueError:
             fix = f"Remove it and {path}, and run again: both are made again."
-            raise StudyError(str(record), "is damaged: it is not a record", fix) from None
+            raise StudyError(
+                str(record), "is damaged: it is not a record", fix, code="damaged-record"
+            ) from None
         for name, (size, digest) in content.items():
             _compare(path, path / name, size, digest)
 
@@ -94,11 +96,18 @@ def _compare(path: Path, file: Path, size: int, digest: str | None) -> None:
             found = os.fstat(opened.fileno()).st_size
     except OSError as error:
         problem = f"cannot be read ({error.strerror}); it was written by an earlier job"
-        raise StudyError(str(file), problem, fix) from None
+        raise StudyError(str(file), problem, fix, code="unreadable-output") from None
     if found != size:
-        raise StudyError(str(file), f"has {found:,} bytes; {size:,} bytes were written", fix)
+        raise StudyError(
+            str(file),
+            f"has {found:,} bytes; {size:,} bytes were written",
+            fix,
+            code="changed-output",
+        )
     if digest and _digest(file) != digest:
-        raise StudyError(str(file), "has another content than was written", fix)
+        raise StudyError(
+            str(file), "has another content than was written", fix, code="changed-output"
+        )
 
 
 def _record(path: Path) -> Path:

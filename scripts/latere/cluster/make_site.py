@@ -179,7 +179,9 @@ def describe_site(
     }
     if not limits:
         told = "; ".join(notes) or "none is there"
-        raise StudyError("scontrol show partition", f"no partition takes your jobs: {told}")
+        raise StudyError(
+            "scontrol show partition", f"no partition takes your jobs: {told}", code="no-partition"
+        )
     models = {
         name: sorted({model for node in nodes[name] for model in node["gpus"]}) for name in limits
     }
@@ -230,12 +232,14 @@ def ask_cluster() -> tuple[dict, list[str]]:
 
     if not shutil.which("sinfo"):
         fix = "Run this on a submit host, or edit profiles/slurm/site.yaml."
-        raise StudyError("sinfo", "SLURM's commands are not on the PATH", fix)
+        raise StudyError(
+            "sinfo", "SLURM's commands are not on the PATH", fix, code="missing-program"
+        )
     nodes = _ask("sinfo", "--noheader", "--exact", "--format", "%R|%m|%c|%G")
     try:
         partitions = parse_scontrol_partition_output(query_scontrol_partitions())
     except WorkflowError as error:
-        raise StudyError("scontrol show partition", str(error)) from None
+        raise StudyError("scontrol show partition", str(error), code="failed-program") from None
     tres = re.search(r"^SelectType\s*= select/cons_tres$", _ask("scontrol", "show", "config"), re.M)
     return describe_site(partitions, parse_nodes(nodes), find_account(), bool(tres))
 
@@ -257,9 +261,11 @@ def _ask(*command: str) -> str:
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except FileNotFoundError:
-        raise StudyError(command[0], "is not on the PATH") from None
+        raise StudyError(command[0], "is not on the PATH", code="missing-program") from None
     except subprocess.CalledProcessError as error:
-        raise StudyError(" ".join(command), error.stderr.strip() or "failed") from None
+        raise StudyError(
+            " ".join(command), error.stderr.strip() or "failed", code="failed-program"
+        ) from None
 
 
 def main() -> None:
@@ -273,7 +279,9 @@ def main() -> None:
         site, notes = ask_cluster()
         if own and not force:
             print(render_site(site, notes))
-            raise StudyError(SITE, "is your own already", "To write over it: make site FORCE=1")
+            raise StudyError(
+                SITE, "is your own already", "To write over it: make site FORCE=1", code="own-file"
+            )
     except StudyError as error:
         sys.exit(str(error))
     file.write_text(render_site(site, notes), encoding="utf-8")

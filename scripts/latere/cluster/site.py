@@ -55,7 +55,9 @@ def read_site(path: str) -> dict:
     site = parse_yaml(text, path)
     # YAML takes 12:00:00 for a number to the base 60: 43200 minutes.
     if odd := re.search(r"\b((max_)?runtime: *[1-9][0-9]*(:[0-5]?[0-9])+)\b", text):
-        raise StudyError(path, f"{odd[1]} is a number to YAML", "Write minutes, or 12h.")
+        raise StudyError(
+            path, f"{odd[1]} is a number to YAML", "Write minutes, or 12h.", code="number-to-yaml"
+        )
     schema = load_schema(SCHEMA)
     site = check_config(site, path, schema)
     for name, limits in site["partitions"].items():
@@ -79,7 +81,9 @@ def minutes_of(limits: Mapping, where: str = "") -> float:
     try:
         return parse_time_to_minutes(limits["max_runtime"]) if "max_runtime" in limits else math.inf
     except WorkflowError:
-        raise StudyError(where, f"{limits['max_runtime']!r} is no time", TIMES) from None
+        raise StudyError(
+            where, f"{limits['max_runtime']!r} is no time", TIMES, code="not-a-time"
+        ) from None
 
 
 def _check_rules(names: Iterable[str], where: str) -> None:
@@ -90,7 +94,7 @@ def _check_rules(names: Iterable[str], where: str) -> None:
         if name not in rules:
             close = difflib.get_close_matches(name, rules, n=1)
             fix = f"Did you mean '{close[0]}'?" if close else f"Rules: {', '.join(sorted(rules))}."
-            raise StudyError(where, f"there is no rule '{name}'", fix)
+            raise StudyError(where, f"there is no rule '{name}'", fix, code="unknown-rule")
 
 
 def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> None:
@@ -104,7 +108,7 @@ def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> N
         good = False
     if not good:
         problem = f"{value!r} is neither a number nor an expression"
-        raise StudyError(where, problem, schema["description"])
+        raise StudyError(where, problem, schema["description"], code="not-a-number")
 
 
 def open_site() -> dict:

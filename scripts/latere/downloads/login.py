@@ -37,7 +37,9 @@ class Login(urllib.request.BaseHandler):
         except FileNotFoundError:
             if path:
                 fix = "Correct the environment variable NETRC, or unset it."
-                raise StudyError(path, "the netrc does not exist", fix) from None
+                raise StudyError(
+                    path, "the netrc does not exist", fix, code="missing-file"
+                ) from None
             hosts = {}
         # The parser quotes the line in its message, password and all.
         except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
@@ -45,7 +47,7 @@ class Login(urllib.request.BaseHandler):
             if line := getattr(error, "lineno", None):
                 problem += f" (line {line})"
             fix = f"Write {NETRC_LINE}; only you may read the file (chmod 600)."
-            fault = StudyError(path or "~/.netrc", problem, fix)
+            fault = StudyError(path or "~/.netrc", problem, fix, code="unreadable-file")
             if path:
                 raise fault from None
             # Most servers need no login.

@@ -53,7 +53,7 @@ def check_kind(url: str, path: Path) -> None:
                 head = file.read(20)
             problem = f"has the suffix {path.suffix} but is not {form}: it begins with {head!r}"
             fix = f"Check the URL in a browser, or {OTHER_WAY}"
-            raise StudyError(url, problem, fix)
+            raise StudyError(url, problem, fix, code="wrong-suffix")
 
 
 def shows_end(path: Path) -> bool:

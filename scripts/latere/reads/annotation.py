@@ -79,7 +79,7 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
             where = f"{gtf}, row {row}"
             if len(columns) < 9:
                 fix = "A GTF has 9 columns, separated by tabs; a file that was cut ends like this."
-                raise StudyError(where, f"has {len(columns)} columns", fix)
+                raise StudyError(where, f"has {len(columns)} columns", fix, code="column-number")
             feature, attributes = columns[2].decode(errors="replace"), columns[8]
             features[feature] += 1
             if feature not in ("transcript", "exon"):
@@ -91,7 +91,7 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
                     gff = "; it looks like GFF3" if b"=" in attributes.split(b";")[0] else ""
                     problem = f"an exon without {lost}{gff}"
                     fix = "Give the annotation as GTF, with gene_id and transcript_id."
-                    raise StudyError(where, problem, fix)
+                    raise StudyError(where, problem, fix, code="missing-attribute")
                 contig = columns[0].decode(errors="replace")
                 exons[contig] += 1
                 check_end(columns[3], columns[4], contig, lengths, where, fasta)
@@ -100,7 +100,9 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
     if not exons:
         told = ", ".join(f"{count:,} {name}" for name, count in features.most_common(5))
         problem = f"holds no exon, so no gene can be counted ({told or 'no lines'})"
-        raise StudyError(str(gtf), problem, "Give an annotation as GTF, with exon lines.")
+        raise StudyError(
+            str(gtf), problem, "Give an annotation as GTF, with exon lines.", code="no-exons"
+        )
     check_contigs(exons, lengths, gtf, fasta)
     return {name: gene for name, gene in genes.items() if "exon" in gene.passes}
 
@@ -115,11 +117,16 @@ def check_end(start: bytes, end: bytes, contig: str, lengths: dict, where: str, 
     """
     told = f"an exon from {start.decode(errors='replace')} to {end.decode(errors='replace')}"
     if not (start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)):
-        raise StudyError(where, told, "Columns 4 and 5 of a GTF are its first and last base.")
+        raise StudyError(
+            where,
+            told,
+            "Columns 4 and 5 of a GTF are its first and last base.",
+            code="not-positions",
+        )
     if int(end) > lengths.get(contig, int(end)):
         problem = f"{told}, but {contig} has {lengths[contig]:,} bases in {fasta}"
         fix = "Take genome and annotation of the same assembly."
-        raise StudyError(where, problem, fix)
+        raise StudyError(where, problem, fix, code="outside-contig")
 
 
 def add_line(genes: dict[str, Gene], name: str, feature: str, columns: list[bytes]) -> None:
@@ -176,7 +183,7 @@ def check_contigs(exons: dict[str, int], lengths: dict[str, int], gtf, fasta) ->
         fix = f"Take genome and annotation from the same source: {names[0]} do not match."
     else:
         fix = "Take genome and annotation of the same species and assembly, from the same source."
-    raise StudyError(str(gtf), problem, fix)
+    raise StudyError(str(gtf), problem, fix, code="contigs-differ")
 
 
 def _some(names) -> str:

@@ -115,7 +115,9 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
         for number, line in read_rows(path, "`chemistries` in the configuration")
     ]
     if not rows:
-        raise StudyError(str(path), "holds no chemistry", "Add a header and one row a chemistry.")
+        raise StudyError(
+            str(path), "holds no chemistry", "Add a header and one row a chemistry.", code="no-rows"
+        )
     header = rows[0][1]
     errors = _check_header(header, f"{path}, row {rows[0][0]}")
     errors += [
@@ -123,6 +125,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
             f"{path}, row {number}",
             f"has {len(row)} columns, the header has {len(header)}",
             "Give every row the same number of tabs.",
+            code="column-number",
         )
         for number, row in rows[1:]
         if len(row) != len(header)
@@ -145,6 +148,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
                     f"{where}, column 'chemistry'",
                     f"'{chemistry.name}' stands there twice",
                     "Give each row a name of its own.",
+                    code="duplicated-name",
                 )
             )
         errors += _check_lists(chemistry, where, lists)
@@ -157,7 +161,12 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
 def _check_header(header: list[str], where: str) -> list[StudyError]:
     """Problems of the names of the columns."""
     errors = [
-        StudyError(where, f"column '{name}' stands there {count} times", "Keep one.")
+        StudyError(
+            where,
+            f"column '{name}' stands there {count} times",
+            "Keep one.",
+            code="duplicated-column",
+        )
         for name, count in Counter(header).items()
         if count > 1
     ]
@@ -165,9 +174,14 @@ def _check_header(header: list[str], where: str) -> list[StudyError]:
         if name not in COLUMNS:
             close = difflib.get_close_matches(name, COLUMNS, n=1)
             fix = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(COLUMNS)}."
-            errors.append(StudyError(where, f"unknown column '{name}'", fix))
+            errors.append(StudyError(where, f"unknown column '{name}'", fix, code="unknown-column"))
     errors += [
-        StudyError(where, f"column '{name}' is missing", "Columns are separated by tabs.")
+        StudyError(
+            where,
+            f"column '{name}' is missing",
+            "Columns are separated by tabs.",
+            code="missing-column",
+        )
         for name in COLUMNS
         if name not in header and not errors
     ]
@@ -183,8 +197,8 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         A value that is not what its column holds.
     """
 
-    def refuse(column, problem, fix) -> StudyError:
-        return StudyError(f"{where}, column '{column}'", problem, fix)
+    def refuse(column, problem, fix, *, code) -> StudyError:
+        return StudyError(f"{where}, column '{column}'", problem, fix, code=code)
 
     name = row["chemistry"]
     if not NAME.fullmatch(name) or name == AUTO:
@@ -192,29 +206,44 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
             "chemistry",
             f"{name!r} is no name",
             f"Use letters, digits, '.', '_' and '-'; '{AUTO}' has a meaning of its own.",
+            code="invalid-name",
         )
     spans = {}
     for column, most in (("barcode", MAX_BARCODE), ("umi", MAX_UMI)):
         found = [POSITIONS.fullmatch(part.strip()) for part in row[column].split(",")]
         if not all(found):
             fix = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
-            raise refuse(column, f"{row[column]!r} are no positions", fix)
+            raise refuse(column, f"{row[column]!r} are no positions", fix, code="not-positions")
         spans[column] = [(int(match[1]), int(match[2])) for match in found]
         for first, last in spans[column]:
             if last < first:
-                raise refuse(column, f"{first}-{last} ends before it begins", "Exchange the two.")
+                raise refuse(
+                    column,
+                    f"{first}-{last} ends before it begins",
+                    "Exchange the two.",
+                    code="not-positions",
+                )
             if last - first >= most:
                 raise refuse(
                     column,
                     f"{first}-{last} has {last - first + 1} bases",
                     f"STAR takes {most} at most; cut a barcode into parts.",
+                    code="long-barcode",
                 )
     if len(spans["umi"]) > 1:
-        raise refuse("umi", f"{row['umi']!r} has {len(spans['umi'])} parts", "A UMI is one piece.")
+        raise refuse(
+            "umi",
+            f"{row['umi']!r} has {len(spans['umi'])} parts",
+            "A UMI is one piece.",
+            code="umi-parts",
+        )
     for column, known in (("umi_read", ("barcode", "own")), ("strand", ("Forward", "Reverse"))):
         if row[column] not in known:
             raise refuse(
-                column, f"{row[column]!r} is not {' or '.join(known)}", f"Write {known[0]}?"
+                column,
+                f"{row[column]!r} is not {' or '.join(known)}",
+                f"Write {known[0]}?",
+                code="unknown-value",
             )
     together = sorted(spans["barcode"] + (spans["umi"] if row["umi_read"] == "barcode" else []))
     for one, two in zip(together, together[1:], strict=False):
@@ -223,6 +252,7 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
                 "umi" if spans["umi"][0] in (one, two) else "barcode",
                 f"{one[0]}-{one[1]} and {two[0]}-{two[1]} overlap",
                 "Positions count from 1, and the last base is included.",
+                code="overlapping-positions",
             )
     whitelists = tuple(part.strip() for part in row["whitelist"].split(","))
     if len(whitelists) != len(spans["barcode"]):
@@ -230,21 +260,23 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
             "whitelist",
             f"{len(whitelists)} lists for {len(spans['barcode'])} parts of the barcode",
             "Name a list for each part, separated by commas.",
+            code="list-number",
         )
     for whitelist in whitelists:
         if fault := find_fault(whitelist):
-            raise refuse("whitelist", *fault)
+            raise refuse("whitelist", *fault, code="invalid-path")
         if not NAME.fullmatch(whitelist_name(whitelist)):
             raise refuse(
                 "whitelist",
                 f"'{whitelist}' has characters outside letters, digits, '.', '_' and '-' in its "
                 "file name",
                 "Rename the file.",
+                code="invalid-name",
             )
         if fault := fault_of(find_whitelist(whitelist)):
             problem, fix = fault
             problem = f"'{whitelist}' is not a list of ngs-tools, and {problem}"
-            raise refuse("whitelist", problem, fix)
+            raise refuse("whitelist", problem, fix, code="unreadable-file")
     return Chemistry(
         name,
         barcode=tuple(spans["barcode"]),
@@ -269,7 +301,11 @@ def _check_lists(chemistry: Chemistry, where: str, lists: dict) -> list[StudyErr
         other, bases = lists.setdefault(name, (whitelist, length))
         if other != whitelist:
             problem = f"'{whitelist}' and '{other}' are two lists of one name"
-            errors.append(StudyError(f"{where}, column 'whitelist'", problem, "Rename one."))
+            errors.append(
+                StudyError(
+                    f"{where}, column 'whitelist'", problem, "Rename one.", code="duplicated-list"
+                )
+            )
         elif bases != length:
             errors.append(
                 StudyError(
@@ -277,6 +313,7 @@ def _check_lists(chemistry: Chemistry, where: str, lists: dict) -> list[StudyErr
                     f"{first}-{last} has {length} bases, and another row reads barcodes of "
                     f"{bases} bases from '{whitelist}'",
                     "Correct the positions or name another list.",
+                    code="barcode-lengths-differ",
                 )
             )
     return errors

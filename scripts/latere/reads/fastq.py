@@ -80,20 +80,24 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
                 whole = reader.number_of_records
     except EOFError:
         problem = f"its gzip data end too early, after {whole:,} whole records"
-        raise StudyError(where, problem, COPY_AGAIN) from None
+        raise StudyError(where, problem, COPY_AGAIN, code="truncated-file") from None
     except (OSError, isal_zlib.error) as error:
         problem = f"cannot be read any further after {whole:,} whole records ({error})"
-        raise StudyError(where, problem, COPY_AGAIN) from None
+        raise StudyError(where, problem, COPY_AGAIN, code="damaged-file") from None
     except dnaio.FastqFormatError as error:
         reason = error.message.partition("\n")[0][:80]
         problem = f"record {whole + 1:,} is broken ({reason})"
         fix = "It is not FASTQ with four lines a read, or it is damaged: get it again."
-        raise StudyError(where, problem, fix) from None
+        raise StudyError(where, problem, fix, code="not-fastq") from None
     except _WindowsLines:
         problem = f"has Windows line ends (CRLF), at record {whole + 1:,} or soon after"
-        raise StudyError(where, problem, "Convert it with dos2unix, or get it again.") from None
+        raise StudyError(
+            where, problem, "Convert it with dos2unix, or get it again.", code="windows-line-ends"
+        ) from None
     if not whole:
-        raise StudyError(where, "holds no read", "Give the file as it came from the sequencer.")
+        raise StudyError(
+            where, "holds no read", "Give the file as it came from the sequencer.", code="no-reads"
+        )
 
 
 def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
@@ -111,7 +115,7 @@ def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
                 yield block.splitlines()
     except (EOFError, OSError, isal_zlib.error) as error:
         problem = f"this list of barcodes cannot be read to its end ({error})"
-        raise StudyError(str(whitelist), problem, COPY_AGAIN) from None
+        raise StudyError(str(whitelist), problem, COPY_AGAIN, code="damaged-file") from None
 
 
 def joining_command(reads: dict, chemistry: Chemistry, folder: Path) -> list[str]:

@@ -35,16 +35,19 @@ def check_head(path: str | Path, kind: str) -> None:
     lines = (line.rstrip(b"\r\n") for line in head)
     lines = [line for line in lines if line and (kind == "fasta" or not line.startswith(b"#"))]
     if not head.getvalue():
-        raise StudyError(str(path), "is empty (0 bytes)", f"Fetch it again. {fix}")
+        raise StudyError(
+            str(path), "is empty (0 bytes)", f"Fetch it again. {fix}", code="empty-file"
+        )
     if head.getvalue().startswith(b"##gff-version"):
-        raise StudyError(str(path), "is GFF, not GTF", fix)
+        raise StudyError(str(path), "is GFF, not GTF", fix, code="wrong-format")
     first = lines[0] if lines else b""
     fits = first.startswith(b">") if kind == "fasta" else first.count(b"\t") >= 8
     # A header longer than what was read tells nothing.
     if not fits and (lines or kind == "fasta"):
         told = first[:40].decode(errors="replace")
         found = "looks like FASTA" if first.startswith(b">") else f"begins with {told!r}"
-        raise StudyError(str(path), f"is not {kind.upper()}: it {found}", fix)
+        problem = f"is not {kind.upper()}: it {found}"
+        raise StudyError(str(path), problem, fix, code="wrong-format")
 
 
 def attribute(name: str) -> re.Pattern:
@@ -87,15 +90,27 @@ def scan_genome(fasta: str | Path) -> tuple[dict[str, int], str]:
                     name = (header.split() or [b""])[0].decode(errors="replace")
                     if name in lengths:
                         problem = f"contig '{name}' appears twice"
-                        raise StudyError(str(fasta), problem, "Give each contig a name of its own.")
+                        raise StudyError(
+                            str(fasta),
+                            problem,
+                            "Give each contig a name of its own.",
+                            code="duplicated-contig",
+                        )
                     lengths[name] = 0
                 elif name is None:
                     continue
                 if other := record.translate(None, BASES):
                     letters = "".join(sorted(set(other.decode("latin-1"))))[:20]
                     problem = f"contig '{name}' holds letters that are not bases: {letters!r}"
-                    raise StudyError(str(fasta), problem, "Give the genome, not proteins.")
+                    raise StudyError(
+                        str(fasta), problem, "Give the genome, not proteins.", code="not-a-base"
+                    )
                 lengths[name] += len(record) - record.count(b"\n") - record.count(b"\r")
     if not sum(lengths.values()):
-        raise StudyError(str(fasta), "holds no sequence (0 bases)", "Give the genome as FASTA.")
+        raise StudyError(
+            str(fasta),
+            "holds no sequence (0 bases)",
+            "Give the genome as FASTA.",
+            code="no-sequence",
+        )
     return lengths, digest.hexdigest()

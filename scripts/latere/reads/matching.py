@@ -193,6 +193,7 @@ def choose(
             f"of {chemistry.name}",
             "It was trimmed, or the UMI was cut off: give the reads as they were sequenced. Else "
             "the chemistry is another one.",
+            code="short-read",
         )
     best = fitting[0]
     close = [match for match in fitting if match.share > best.share - CLEARLY]
@@ -201,6 +202,7 @@ def choose(
             where,
             f"several chemistries fit ({describe(close, mates)})",
             "Name the chemistry in the sheet.",
+            code="several-chemistries",
         )
     twice = [mate for mate, share in zip(mates, best.shares, strict=True) if share >= MIN_VALID]
     if len(twice) > 1:
@@ -209,6 +211,7 @@ def choose(
             f"{len(twice)} reads carry barcodes of {best.chemistry.name} "
             f"({'; '.join(map(str, twice))})",
             "Two files are the same read: give each read once.",
+            code="duplicated-read",
         )
     return close
 
@@ -235,6 +238,7 @@ def refuse_barcodes(
             f"under {MIN_VALID:.0%} of the first reads have a barcode {of} ({figures})",
             f"It looks like {describe(better, mates)}: correct the chemistry in the sheet, or "
             "empty it.",
+            code="wrong-chemistry",
         )
     shortest = min(match.chemistry.barcode_read_length for match in asked)
     if sum(mate.lengths[1] >= shortest for mate in mates) < 2:
@@ -243,6 +247,7 @@ def refuse_barcodes(
             f"no read with barcodes {of} ({figures})",
             "The technical reads were dropped, as in many mirrors of archives: "
             "take the SRA archive or the original FASTQ files.",
+            code="no-barcode-read",
         )
     mate = mates[asked[0].at]
     unread = sum("N" in code.decode() for code in parts(mate, asked[0].chemistry.barcode[0]))
@@ -252,7 +257,10 @@ def refuse_barcodes(
         fix = f"{poor:.0%} of them have an N in it: the cycles of the barcode were read badly."
     best = f" ({figures})" if named else f"; at best {describe(ranked[:1], mates)}"
     return StudyError(
-        where, f"under {MIN_VALID:.0%} of the first reads have a barcode {of}{best}", fix
+        where,
+        f"under {MIN_VALID:.0%} of the first reads have a barcode {of}{best}",
+        fix,
+        code="unknown-barcodes",
     )
 
 

@@ -61,6 +61,7 @@ def assign_roles(
             f"run {run}",
             f"the reads have different numbers of lanes ({counts})",
             "List the same lanes in the same order for each read.",
+            code="lane-numbers-differ",
         )
     lanes = [[read_mate(file, run) for file in lane] for lane in zip(*files, strict=True)]
     matches = match_lanes(lanes, chemistries)
@@ -78,12 +79,14 @@ def assign_roles(
                 f"it is of another chemistry ({describe(close, mates)}) than lane 1 "
                 f"({describe([matches[0][one] for one in sorted(found[0][0])], lanes[0])})",
                 "Lanes of one run are of one library: give each library a row of its own.",
+                code="lane-chemistries-differ",
             )
         if roles != found[0][1]:
             raise StudyError(
                 where,
                 f"its reads are {', '.join(roles)}, those of lane 1 {', '.join(found[0][1])}",
                 "Its files are swapped: put the files of one read into one column.",
+                code="swapped-files",
             )
     chosen = [one for one in chemistries if one in found[0][0]]
     by_role = {
@@ -122,6 +125,7 @@ def check_mates(mates: list[Mate], where: str) -> None:
             where,
             f"its files begin with different spots ({names})",
             "List the same lanes in the same order for each read.",
+            code="read-names-differ",
         )
 
 
@@ -141,6 +145,7 @@ def roles_of_lane(match: Match, mates: list[Mate], where: str) -> list[str]:
             where,
             f"{len(longer)} reads beside the barcode read could be cDNA ({names})",
             "Give one barcode read and one cDNA read; a sample index may stand beside them.",
+            code="no-single-cdna-read",
         )
     roles = ["index"] * len(mates)
     roles[match.at], roles[longer[0]] = "barcode", "cdna"
@@ -178,5 +183,6 @@ def find_umi_read(chemistry: Chemistry, mates: list[tuple[int, Mate]], where: st
             where,
             f"{len(found)} reads could be the UMI of {chemistry.name} ({figures or 'no file'})",
             f"Give the read of {chemistry.umi_read_length} bp that holds the UMI, once.",
+            code="no-single-umi-read",
         )
     return found[0]

@@ -107,6 +107,7 @@ def check_all_read(found: int, expected: int, where: str) -> None:
             f"STAR read {found:,} reads, but the files held {expected:,} when they were checked",
             "The gzip that STAR starts failed, or a file was changed. The rule's log shows what "
             "gzip reported. Run again; if it fails again, check the files and the disk.",
+            code="reads-not-counted",
         )
 
 

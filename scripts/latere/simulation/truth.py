@@ -109,6 +109,7 @@ def check_effects(effects: dict, samples: dict) -> None:
                 f"key 'simulation.effects.{column}'",
                 f"no simulated sample has '{level}' in column '{column}'",
                 f"Levels: {', '.join(levels) or 'none'}.",
+                code="unknown-level",
             )
 
 

@@ -169,6 +169,7 @@ def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
         raise StudyError(
             "simulated/truth/expected.h5ad",
             f"no true fold change for {len(missing)} tested genes, the first {missing.iloc[0]}",
+            code="missing-fold-change",
         )
     groups = dict(list(known.groupby("group", sort=False)))
     null = known["true_log2fc"].abs() <= NULL
