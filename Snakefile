@@ -106,6 +106,7 @@ onstart:
 onsuccess:
     forget_records(Path(RESULTS))
     efficiency.tell(log, RESULTS)
+    internals.name_report(workflow, Path(RESULTS, "report.html"))
 
 
 onerror:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from latere.contract import write_table
 from latere.errors import StudyError
-from latere.job import run_script, start
+from latere.job import hush, run_script, start
 from latere.tables import UNKNOWN, read_normal
 from latere.values import FORMULA_PROBLEM, is_formula
 
@@ -44,16 +44,20 @@ def predict(parts: Iterable[ad.AnnData], model_path: str) -> pd.DataFrame:
     """
     import celltypist
 
+    hush("celltypist")
     model = celltypist.models.Model.load(str(Path(model_path).resolve()))
     tables = []
     for normal in parts:
-        if not np.isin(model.features, normal.var_names).any():
+        shared = np.isin(model.features, normal.var_names).sum()
+        if not shared:
             raise StudyError(
                 model_path,
                 f"none of the model's {len(model.features)} genes is in the data",
                 "Check that both name genes alike (symbols), or leave the model out for markers.",
                 code="no-shared-genes",
             )
+        if not tables:
+            logging.info("%d of the model's %d genes are in the data", shared, len(model.features))
         tables.append(celltypist.annotate(normal, model=model).probability_matrix)
     return pd.concat(tables)
 

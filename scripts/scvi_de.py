@@ -16,7 +16,7 @@ import pandas as pd
 from anndata.io import read_elem
 
 from latere.contract import write_table
-from latere.job import run_script, start
+from latere.job import hush, run_script, start
 from latere.tables import ALL, join_tests, read_by_cell, read_cells
 
 # Pairs of posterior draws, a draw of each side: as many as scVI draws of one.
@@ -166,6 +166,7 @@ def main(snakemake):
     import scvi
     import torch
 
+    hush("lightning", "scvi")
     torch.set_num_threads(snakemake.threads)
     params, given = snakemake.params, snakemake.input
     design = json.loads(Path(given.design).read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ They are the same cells that the study's expression profiles come from: labels i
 study are easier than in life, and its accuracy says nothing about other data.
 """
 
-from latere.job import run_script, start
+from latere.job import hush, run_script, start
 from latere.simulation.pbmc import load_pbmc
 
 
@@ -31,6 +31,7 @@ def train_model(pbmc, gene_names, seed: int, threads: int):
     import celltypist
     import scanpy as sc
 
+    hush("celltypist")
     known = pbmc.obs["cell_type"] != "CD34+ progenitor"
     cells = pbmc[known.to_numpy(), pbmc.var_names.isin(gene_names)].copy()
     # CellTypist's own scale: 10,000 a cell, over the genes it will see, then log1p.

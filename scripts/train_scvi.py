@@ -9,7 +9,7 @@ import anndata as ad
 import numpy as np
 
 from latere.contract import write_table
-from latere.job import run_script, start
+from latere.job import hush, run_script, start
 from latere.tables import embedding_table, read_cells
 
 
@@ -48,6 +48,8 @@ def train(
     import lightning.pytorch
     import scvi
     import torch
+
+    hush("lightning", "scvi")
 
     class Progress(lightning.pytorch.Callback):
         """A line in the log every tenth epoch; a progress bar would write thousands."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -106,6 +107,10 @@ def start(snakemake) -> logging.Logger:
     handler.setFormatter(_WithoutSecrets("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(True)
+    # For the authors of libraries, whose versions are pinned here; and a hint of Lightning, on a
+    # cluster where Snakemake starts the jobs.
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
     # Snakemake shows no further log of a failed job, that of SLURM for one, after an empty one.
     logging.info("%s: start, threads: %d", snakemake.rule, snakemake.threads)
     sys.excepthook = partial(_explain, snakemake.rule, terminal)
@@ -115,6 +120,24 @@ def start(snakemake) -> logging.Logger:
     Thread(target=_end_with_caller, args=(_chain(),), daemon=True).start()
     outputs.verify(list(map(str, getattr(snakemake, "input", []))))
     return logging.getLogger(snakemake.rule)
+
+
+def hush(*libraries: str) -> None:
+    """Let libraries log warnings and errors only, and by the job's handler instead of their own.
+
+    Below a warning they log tips, adverts and progress.
+
+    Parameters
+    ----------
+    libraries
+        Names of imported packages: some set their level and handlers when they are imported.
+    """
+    for name in [*libraries, *logging.root.manager.loggerDict]:
+        if name.partition(".")[0] in libraries:
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = True
+            logger.setLevel(logging.WARNING)
 
 
 # The folders that the job writes to, with what to call them.

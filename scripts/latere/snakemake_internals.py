@@ -86,6 +86,12 @@ def rules_to_run(workflow) -> set[str]:
     return {job.rule.name for job in workflow.dag.needrun_jobs()}
 
 
+def name_report(workflow, report: Path) -> None:
+    """Name the report at the end of a run that was to make it."""
+    if any(job.rule.name == "report" for job in workflow.dag.jobs) and report.exists():
+        logger.info(f"Report: {report}")
+
+
 def submits(workflow) -> bool:
     """Whether a job of this run goes to a cluster; known when it starts."""
     return not all(job.is_local for job in workflow.dag.needrun_jobs())

@@ -133,25 +133,25 @@ def test_names_of_contigs_across_sources():
 GENE = gene_lines("g")
 CUT = gzip.compress(b">1\n" + bytes(range(65, 85)) * 5000)[:-20]
 GENOMES = {
-    "empty": (b"", "is empty (0 bytes)"),
-    "not FASTA": (b"ACGT\n", "is not FASTA: it begins with 'ACGT'"),
-    "a page": (b"<html>404</html>", "is not FASTA: it begins with '<html>"),
-    "no sequence": (b">1\n>2\n", "holds no sequence (0 bases)"),
-    "proteins": (b">1\nMSEQLF\n", "holds letters that are not bases: 'EFLQ'"),
-    "one contig twice": (b">1\nA\n>2\nA\n>1\nA\n", "contig '1' appears twice"),
+    "empty": (b"", "[empty-file]"),
+    "not FASTA": (b"ACGT\n", "'ACGT' [wrong-format]"),
+    "a page": (b"<html>404</html>", "[wrong-format]"),
+    "no sequence": (b">1\n>2\n", "[no-sequence]"),
+    "proteins": (b">1\nMSEQLF\n", "'EFLQ' [not-a-base]"),
+    "one contig twice": (b">1\nA\n>2\nA\n>1\nA\n", "contig '1' appears twice [duplicated-contig]"),
     "cut": (CUT, "gzip stream is truncated or damaged"),
     "no gzip": (b"\x1f\x8bnothing", "gzip stream is truncated or damaged"),
 }
 ANNOTATIONS = {
-    "empty": ("", "is empty (0 bytes)"),
+    "empty": ("", "[empty-file]"),
     "FASTA": (">1\nACGT\n", "is not GTF: it looks like FASTA"),
     "GFF": ("##gff-version 3\n", "is GFF, not GTF"),
     "a page": ("<html>\n", "is not GTF: it begins with '<html>'"),
-    "comments only": ("#!x\n", "holds no exon, so no gene can be counted (no lines)"),
-    "genes only": (GENE[0], "holds no exon, so no gene can be counted (1 gene)"),
+    "comments only": ("#!x\n", "(no lines) [no-exons]"),
+    "genes only": (GENE[0], "(1 gene) [no-exons]"),
     "no gene_id": (
         [*GENE, GENE[2].replace("gene_id", "gene")],
-        "row 4: an exon without gene_id",
+        "row 4: an exon without gene_id [missing-attribute]",
     ),
     "no transcript_id": (
         [GENE[2].replace("transcript_id", "t")],
@@ -159,9 +159,9 @@ ANNOTATIONS = {
     ),
     "GFF3 lines": (
         ["chr1\ts\texon\t1\t9\t.\t+\t.\tID=e1;Parent=t1"],
-        "an exon without gene_id; it looks like GFF3",
+        "it looks like GFF3 [missing-attribute]",
     ),
-    "cut line": ([*GENE, "chr1\ts\tex"], "row 4: has 3 columns"),
+    "cut line": ([*GENE, "chr1\ts\tex"], "row 4: has 3 columns [column-number]"),
     "no numbers": ([GENE[2].replace("\t10\t", "\tend\t")], "row 1: an exon from 1 to end"),
     "another assembly": (
         gene_lines("g", start=995),
@@ -207,7 +207,7 @@ def test_a_bad_annotation_is_refused(tmp_path, case):
 
 def test_what_does_not_match_is_named(tmp_path):
     gtf = write_gtf(tmp_path / "genes.gtf", *[gene_lines("m", contig="MT"), *[GENE] * 20])
-    with pytest.raises(StudyError, match="'chrM' and 'MT' do not match"):
+    with pytest.raises(StudyError, match=r"\[contigs-differ\]\n.*'chrM' and 'MT'"):
         scan_annotation(gtf, LENGTHS, "genome.fa")
 
 
@@ -221,7 +221,7 @@ def test_no_gene_left_is_refused():
     verdicts = {"a": OTHER_BIOTYPE, "b": OTHER_BIOTYPE, "c": KEPT}
     counts = count_verdicts(genes, verdicts, "genes.gtf")
     assert counts == {("mRNA", OTHER_BIOTYPE): 2, ("not told", KEPT): 1}
-    with pytest.raises(StudyError, match=r"none of its 2 genes .*\(mRNA 2\)\n.*filter_biotypes"):
+    with pytest.raises(StudyError, match=r" 2 genes .*\(mRNA 2\) \[no-genes\]\n.*filter_biotypes"):
         count_verdicts(
             {name: genes[name] for name in "ab"},
             {"a": OTHER_BIOTYPE, "b": OTHER_BIOTYPE},

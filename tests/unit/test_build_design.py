@@ -68,9 +68,9 @@ def test_groups_keep_what_is_not_known_apart():
     assert to_groups(pd.Series([1, 2]), "kind").tolist() == ["1", "2"]
 
 
-@pytest.mark.parametrize(("name", "problem"), [("all", "is called 'all'"), ("=1", "is not valid")])
-def test_a_group_of_another_meaning_is_refused(name, problem):
-    with pytest.raises(StudyError, match=f"groups from kind: .*{problem}"):
+@pytest.mark.parametrize(("name", "code"), [("all", "reserved-name"), ("=1", "formula")])
+def test_a_group_of_another_meaning_is_refused(name, code):
+    with pytest.raises(StudyError, match=rf"groups from kind: .*'{name}'.*\[{code}\]"):
         to_groups(pd.Series(["x", name]), "kind")
 
 

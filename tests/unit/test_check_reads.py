@@ -75,7 +75,7 @@ def test_only_bases_are_bases(roles, odd):
     lines = plain.read_bytes().split(b"\n")
     lines[4 * record + 1] = lines[4 * record + 1][:-1] + odd.encode()
     plain.write_bytes(b"\n".join(lines))
-    with pytest.raises(StudyError, match=f"record {record + 1} has '{odd}' among its bases") as why:
+    with pytest.raises(StudyError, match=rf"record {record + 1} .*'{odd}' .*\[not-a-base\]") as why:
         check_reads(roles, 1)
     assert why.value.where == f"run r1, {plain}"
     lines[4 * record + 1] = lines[4 * record + 1][:-4] + b".n-*"
@@ -96,16 +96,16 @@ def at(record, role="cdna"):
 LATE = 2 * BATCH + 50
 # Role whose file of the lane is spoilt, lane, how, and what is told.
 SPOILT = {
-    "truncated gzip": ("cdna", 1, lambda data: data[:-20], "its gzip data end too early"),
+    "truncated gzip": ("cdna", 1, lambda data: data[:-20], "[truncated-file]"),
     "truncated member": (
         "barcode",
         1,
         lambda data: data + gzip.compress(b"")[:5],
-        "its gzip data end too early",
+        "[truncated-file]",
     ),
-    "damaged gzip": ("cdna", 1, lambda data: data + b"no gzip data", "cannot be read any further"),
-    "empty": ("barcode", 2, lambda data: b"", "holds no read"),
-    "empty gzip": ("barcode", 1, lambda data: gzip.compress(b""), "holds no read"),
+    "damaged gzip": ("cdna", 1, lambda data: data + b"no gzip data", "[damaged-file]"),
+    "empty": ("barcode", 2, lambda data: b"", "[no-reads]"),
+    "empty gzip": ("barcode", 1, lambda data: gzip.compress(b""), "[no-reads]"),
     "one read less": (
         "cdna",
         2,
@@ -121,14 +121,14 @@ SPOILT = {
         change(at(LATE), b"@x\nACGT\n+\nFF\n"),
         f"record {LATE} is broken (Length of sequence and qualities differ)",
     ),
-    "not FASTQ": ("cdna", 2, lambda data: b">a\nACGT\n", "record 1 is broken"),
+    "not FASTQ": ("cdna", 2, lambda data: b">a\nACGT\n", "[not-fastq]"),
     # Any bytes, a carriage return among them.
-    "an archive": ("cdna", 2, lambda data: b"NCBI.sra\r\n" + bytes(9000), "record 1 is broken"),
+    "an archive": ("cdna", 2, lambda data: b"NCBI.sra\r\n" + bytes(9000), "[not-fastq]"),
     "Windows line ends": (
         "cdna",
         2,
         lambda data: data.replace(b"\n", b"\r\n"),
-        "has Windows line ends (CRLF), at record 1 or",
+        "[windows-line-ends]",
     ),
     "another spot": (
         "cdna",
@@ -171,12 +171,12 @@ def test_lanes_that_were_shuffled_alone_are_refused(roles):
     lines = path.read_bytes().splitlines(keepends=True)
     spots = [b"".join(lines[at : at + 4]) for at in range(0, len(lines), 4)]
     path.write_bytes(b"".join(reversed(spots)))
-    with pytest.raises(StudyError, match="the reads of spot 1 have different names"):
+    with pytest.raises(StudyError, match=r"spot 1 .*\[read-names-differ\]"):
         check_reads(roles, 2)
 
 
 def test_umi_reads_are_checked_too(roles, tmp_path):
     roles["candidates"]["v2"] = CHEMISTRY | {"umi": [1, 10], "umi_read": "own"}
     roles["umi"], roles["index"] = roles["index"], []
-    with pytest.raises(StudyError, match="record 1 has 8 bp; a umi read needs 10 bp"):
+    with pytest.raises(StudyError, match=r"record 1 .* 8 bp.* umi .* 10 bp \[short-read\]"):
         check_reads(roles, 1)

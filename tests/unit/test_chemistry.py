@@ -65,21 +65,24 @@ def test_rows_of_ones_own(write_table):
 
 
 WRONG = {
-    "overlap": ({"umi": "4-8"}, "row 3, column 'umi': 1-4 and 4-8 overlap"),
+    "overlap": ({"umi": "4-8"}, "row 3, column 'umi': 1-4 and 4-8 overlap [overlapping-positions]"),
     "parts overlap": (
         {"barcode": "1-4,3-6", "umi": "7-9", "whitelist": "list.txt,two.txt"},
         "column 'barcode': 1-4 and 3-6 overlap",
     ),
-    "from zero": ({"barcode": "0-4"}, "column 'barcode': '0-4' are no positions"),
-    "backwards": ({"umi": "8-5"}, "column 'umi': 8-5 ends before it begins"),
-    "long UMI": ({"umi": "5-21"}, "column 'umi': 5-21 has 17 bases\n  -> STAR takes 16"),
-    "UMI in parts": ({"umi": "5-6,7-8"}, "column 'umi': '5-6,7-8' has 2 parts"),
+    "from zero": ({"barcode": "0-4"}, "[not-positions]"),
+    "backwards": ({"umi": "8-5"}, "column 'umi': 8-5 ends before it begins [not-positions]"),
+    "long UMI": (
+        {"umi": "5-21"},
+        "column 'umi': 5-21 has 17 bases [long-barcode]\n  -> STAR takes 16",
+    ),
+    "UMI in parts": ({"umi": "5-6,7-8"}, "[umi-parts]"),
     "strand": ({"strand": "forward"}, "column 'strand': 'forward' is not Forward or Reverse"),
-    "UMI read": ({"umi_read": "R2"}, "column 'umi_read': 'R2' is not barcode or own"),
-    "no list": ({"whitelist": "no.txt"}, "'no.txt' is not a list of ngs-tools, and does not exist"),
-    "list of a part": ({"barcode": "1-2,3-4"}, "1 lists for 2 parts of the barcode"),
-    "name": ({"chemistry": "auto"}, "column 'chemistry': 'auto' is no name"),
-    "list name": ({"whitelist": "a b.txt"}, "'a b.txt' has characters outside"),
+    "UMI read": ({"umi_read": "R2"}, "[unknown-value]"),
+    "no list": ({"whitelist": "no.txt"}, "[unreadable-file]"),
+    "list of a part": ({"barcode": "1-2,3-4"}, "[list-number]"),
+    "name": ({"chemistry": "auto"}, "column 'chemistry': 'auto'"),
+    "list name": ({"whitelist": "a b.txt"}, "'a b.txt' "),
 }
 
 
@@ -96,14 +99,17 @@ def test_wrong_table_is_told(write_table, tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/list.txt").write_text("AC\n")
     for rows, message in (
-        ([{}, {}], "row 4, column 'chemistry': 'own' stands there twice"),
-        ([{}, {"chemistry": "b", "whitelist": "sub/list.txt"}], "are two lists of one name"),
-        ([{}, {"chemistry": "b", "barcode": "1-3"}], "barcodes of 4 bases from 'list.txt'"),
+        ([{}, {}], r"row 4, column 'chemistry': 'own' .*\[duplicated-name\]"),
+        ([{}, {"chemistry": "b", "whitelist": "sub/list.txt"}], r"\[duplicated-list\]"),
+        (
+            [{}, {"chemistry": "b", "barcode": "1-3"}],
+            r" 4 bases .*'list.txt' \[barcode-lengths-differ\]",
+        ),
         ([{"umi": "x"}, {"chemistry": "b", "strand": "y"}], "row 4, column 'strand'"),
     ):
         with pytest.raises(StudyError, match=message):
             read_chemistries(write_table(*rows))
-    with pytest.raises(StudyError, match="unknown column 'umis'\n  -> Did you mean 'umi'"):
+    with pytest.raises(StudyError, match=r"'umis' \[unknown-column\]\n  -> Did you mean 'umi'"):
         read_chemistries(write_table(header=[*COLUMNS[:3], "umis", *COLUMNS[4:]]))
     with pytest.raises(StudyError, match="does not exist"):
         read_chemistries(tmp_path / "none.tsv")

@@ -38,14 +38,14 @@ def test_the_strand_tells_candidates_apart():
     assert choose_chemistry(BOTH, "sense", "", "") == "10xv2"
     assert choose_chemistry(BOTH, "antisense", "", "") == "10x5pv2"
     assert choose_chemistry({"10xv2": "Forward"}, "undecided", "", "") == "10xv2"
-    with pytest.raises(StudyError, match="few; so it cannot be told whether it is 10xv2 or 10x5p"):
+    with pytest.raises(StudyError, match=r"few.* 10xv2 or 10x5pv2 \[unknown-strand\]"):
         choose_chemistry(BOTH, "undecided", "few", "run a")
 
 
 def test_reads_that_hardly_map():
     check_mapped(1000, 50, "run a")
     check_mapped(999, 0, "run a")
-    with pytest.raises(StudyError, match=r"first 1,000 cDNA reads 4.9% map .* under 5%"):
+    with pytest.raises(StudyError, match=r" 1,000 .* 4.9% .* 5% \[few-mapped-reads\]"):
         check_mapped(1000, 49, "run a")
 
 
@@ -92,7 +92,7 @@ def test_sense_and_antisense_reads(detect, library, tmp_path):
     assert (five["chemistry"], five["strand"]) == ("10x5pv2", "Reverse")
     assert five["antisense_genes"] == 120
     (tmp_path / "strand.json").unlink()
-    words = r"run a, .*antisense.fastq: .*120 antisense, which contradicts 10xv2\n.* of a 5' kit"
+    words = r"run a, .*antisense.fastq: .*120 antisense.* 10xv2 \[wrong-chemistry\]\n.* a 5' kit"
     with pytest.raises(StudyError, match=words):
         detect(library.antisense, library.index, {"10xv2": "Forward"})
     assert not (tmp_path / "strand.json").exists()
@@ -101,7 +101,7 @@ def test_sense_and_antisense_reads(detect, library, tmp_path):
 @pytest.mark.tools("STAR")
 def test_reads_of_another_genome_are_refused(detect, library):
     # Barcodes map nowhere, as the reads of another species would not.
-    with pytest.raises(StudyError, match=r"of the first 6,040 cDNA reads 0.0% map to one place"):
+    with pytest.raises(StudyError, match=r" 6,040 .* 0.0% .*\[few-mapped-reads\]"):
         detect(library.barcode, library.index, BOTH)
 
 
@@ -119,7 +119,9 @@ def test_reads_that_gzip_does_not_give_are_missed(detect, library, failing_gzip,
     monkeypatch.setattr(detect_strand, "READS", 5000)
     assert detect(library.cdna, library.index, BOTH)["reads"] == 5000
     failing_gzip("*", 2000)
-    with pytest.raises(StudyError, match="run a, .*cdna.fastq: STAR read 2,000 .* held 5,000"):
+    with pytest.raises(
+        StudyError, match=r"run a, .*cdna.fastq: .* 2,000 .* 5,000 .*\[reads-not-counted\]"
+    ):
         detect(library.cdna, library.index, BOTH)
 
 

@@ -152,7 +152,7 @@ def test_celltypist_labels_and_refuses_other_genes(cells, symbols, tmp_path):
     assert probabilities.index.equals(cells.obs_names)
     assert ((probabilities >= 0) & (probabilities <= 1)).all().all()
     whole.var_names = [f"other{number}" for number in range(whole.n_vars)]
-    with pytest.raises(StudyError, match="none of the model's"):
+    with pytest.raises(StudyError, match=r"\[no-shared-genes\]"):
         predict([whole], str(tmp_path / "m.pkl"))
 
 
@@ -167,5 +167,5 @@ def test_tables_follow_the_cells(cells, tmp_path):
 
 def test_types_that_a_spreadsheet_would_run_are_refused():
     check_names(["CD4+ T cell", "T cell (naive)"], "markers.tsv")
-    with pytest.raises(StudyError, match="markers.tsv: the cell type '=1' is not valid"):
+    with pytest.raises(StudyError, match=r"markers.tsv: .*'=1'.*\[formula\]"):
         check_names(["T cell", "=1"], "markers.tsv")

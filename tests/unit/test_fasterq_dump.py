@@ -136,7 +136,9 @@ def test_an_archive_tells_its_spots_and_the_room_they_need(archives, tmp_path):
     spots, lengths = look_into(archives / "whole.sra")
     assert (spots, lengths) == (SPOTS, LENGTHS)
     check_room(tmp_path, spots, lengths, 2, "run r")
-    with pytest.raises(StudyError, match=r"run r: its 1,000,000,000,000 spots need 338,625.0 GB"):
+    with pytest.raises(
+        StudyError, match=r"run r: .* 1,000,000,000,000 .* 338,625.0 GB.*\[no-space\]"
+    ):
         check_room(tmp_path, 10**12, lengths, 8, "run r")
 
 
@@ -149,5 +151,5 @@ def test_a_compressed_file_makes_room(tmp_path):
 
 
 def test_no_file_at_all_is_refused():
-    with pytest.raises(StudyError, match="unpacked reads of none"):
+    with pytest.raises(StudyError, match=r"\[reads-missing\]"):
         check_records({}, 5, "run r")

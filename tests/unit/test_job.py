@@ -39,6 +39,29 @@ def test_output_goes_to_the_log(tmp_path):
     assert sorted(lines[1:]) == ["ours", "theirs"]
 
 
+LIBRARY = """
+import logging, warnings
+library = logging.getLogger("library")
+library.addHandler(logging.StreamHandler())
+library.setLevel(logging.INFO)
+inner = logging.getLogger("library.inner")
+inner.setLevel(logging.INFO)
+job.hush("library")
+inner.info("a tip")
+inner.warning("a warning")
+logging.getLogger("librarian").info("of another")
+warnings.warn("will change", FutureWarning)
+warnings.warn("is odd", UserWarning)
+"""
+
+
+def test_libraries_log_warnings_only_and_once(tmp_path):
+    assert run_script(tmp_path / "log", LIBRARY) == (0, "")
+    log = (tmp_path / "log").read_text()
+    assert "a tip" not in log and "will change" not in log
+    assert [log.count(text) for text in ("a warning", "of another", "is odd")] == [1, 1, 1]
+
+
 def test_an_expected_failure_is_a_sentence(tmp_path):
     status, told = run_script(tmp_path / "log", "job.run(['false'])")
     assert (status, told) == (1, "align: false ended with status 1.\n")

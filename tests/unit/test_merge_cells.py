@@ -124,7 +124,7 @@ def test_runs_without_a_shared_gene_are_refused():
     one = pd.DataFrame({"gene_name": ["A", "B"]}, index=["g1", "g2"])
     other = pd.DataFrame({"gene_name": ["A", "B"]}, index=["h1", "h2"])
     for how in ("intersection", "union"):
-        with pytest.raises(StudyError, match="run r2: shares none of its 2 genes"):
+        with pytest.raises(StudyError, match=r"run r2: .* 2 genes .*\[no-shared-genes\]"):
             join_genes({"r1": one, "r2": other}, how)
 
 
@@ -132,7 +132,7 @@ def test_names_of_two_kinds_that_agree_here_and_there_are_refused():
     """Genes without a symbol carry their id as a name."""
     one = pd.DataFrame(index=["ENSG1", "ENSG2", "ENSG3"]).assign(gene_name="x")
     other = pd.DataFrame(index=["CD3E", "ENSG2", "LYZ"]).assign(gene_name="x")
-    with pytest.raises(StudyError, match="shares 1 of its 3 genes"):
+    with pytest.raises(StudyError, match=r" 1 of its 3 genes .*\[no-shared-genes\]"):
         join_genes({"r1": one, "r2": other}, "intersection")
 
 
@@ -156,9 +156,9 @@ def test_genes_that_differ_are_counted(caplog):
 
 
 def test_nothing_to_analyse_is_told():
-    with pytest.raises(StudyError, match="2 of 3 called cells"):
+    with pytest.raises(StudyError, match=r"2 of 3 .*\[few-cells\]"):
         check_enough(2, np.ones(3, dtype=bool), QC)
-    with pytest.raises(StudyError, match="no gene has 10 counts in 2 samples"):
+    with pytest.raises(StudyError, match=r"\[no-testable-gene\]"):
         check_enough(100, np.zeros(3, dtype=bool), QC)
 
 

@@ -31,11 +31,11 @@ def test_whitelist_is_unpacked_and_checked(tmp_path):
         assert unpack_whitelist(source, plain, 4) == 2
         assert plain.read_text() == "ACGT\nACGA\n"
     for data, message in (
-        (b"ACGT\nACG\n", "line 2: 'ACG' is no barcode of 4 bases"),
-        (b"acgt\n", "line 1: 'acgt' is no barcode"),
-        (b"ACGT\tTTTT\n", "line 1: .* is no barcode of 4 bases"),
-        (b"", "holds no barcode"),
-        (gzip.compress(b"ACGT\n" * 9)[:-4], "this list of barcodes cannot be read to its end"),
+        (b"ACGT\nACG\n", r"line 2: 'ACG' .* 4 bases \[not-a-barcode\]"),
+        (b"acgt\n", r"line 1: 'acgt' .*\[not-a-barcode\]"),
+        (b"ACGT\tTTTT\n", r"line 1: .*\[not-a-barcode\]"),
+        (b"", r"\[no-barcodes\]"),
+        (gzip.compress(b"ACGT\n" * 9)[:-4], r"\[damaged-file\]"),
     ):
         source.write_bytes(data)
         with pytest.raises(StudyError, match=message):

@@ -110,5 +110,5 @@ def test_no_cell_at_all(scores):
 
 def test_cells_of_one_name_are_refused(scores):
     scores.loc[3, "cell"] = scores.loc[0, "cell"]
-    with pytest.raises(StudyError, match="two cells are named r1_a"):
+    with pytest.raises(StudyError, match=r"r1_a.*\[duplicated-cell\]"):
         select_cells(scores, {"s": NONE}, True, {"r1": "s", "r2": "s"})

@@ -253,6 +253,25 @@ def test_logger_writes_into_the_log(call, script, tmp_path):
     assert "a word of ours" in log.read_text()
 
 
+def test_the_report_is_named_where_it_was_a_target(call, script):
+    text = """
+rule report:
+    output: "report.html"
+    script: "make.py"
+
+rule plan:
+    output: "plan.txt"
+    script: "make.py"
+
+onsuccess:
+    internals.name_report(workflow, Path("report.html"))
+"""
+    named = "Report: report.html\n"
+    assert named not in call(text, "-n", "report")[0]
+    assert named in call(text, "report")[0]
+    assert named not in call(text, "plan")[0]
+
+
 def test_command_line_is_read_as_the_default_profile_reads_it():
     words = ["--configfile", "a.yaml", "--directory", "d", "--snakefile", "s", "--", "plan"]
     options, _ = get_argument_parser().parse_known_args(words)

@@ -18,7 +18,6 @@ NEUTRAL = {
     "__definitions__",
     "rerun-triggers",
     "rerun-incomplete",
-    "printshellcmds",
     "show-failed-logs",
 }
 # What a site decides; a rule that names it would hold on one site only.
