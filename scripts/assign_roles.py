@@ -1,5 +1,5 @@
-"""Which read is barcode, UMI, cDNA or index, and of which chemistry: by lengths and by the lists
-of barcodes, never by the number of a file, which archives do not keep."""
+"""Which read is barcode, UMI, cDNA or index, and of which chemistry: by lengths and lists of
+barcodes, never by the number of a file, which archives do not keep."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ def main(snakemake):
     params = snakemake.params
     files = params.mates
     if not files:
-        # From an archive: one file a read, in a folder.
+        # From an archive: one file per read, in a folder.
         files = [[str(file)] for file in sorted(Path(snakemake.input.reads[0]).glob("*.fastq.gz"))]
     chemistries = read_chemistries(params.table)
     roles = assign_roles(files, list(params.asked), chemistries, snakemake.wildcards.run)

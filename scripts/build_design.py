@@ -1,6 +1,6 @@
 """The design of a test: by group the samples that count, their sides, covariates and genes.
 
-The same for every branch. A group is tested if at least two samples a side have enough of its
+The same for every branch. A group is tested if at least two samples of each side have enough of its
 cells, on the genes that edgeR's filterByExpr keeps among the testable genes of the study.
 """
 
@@ -22,7 +22,7 @@ MIN_GENES = 10
 def choose_samples(
     n_cells: Mapping[str, int], sides: Mapping[str, Sequence[str]], min_cells: int
 ) -> tuple[dict[str, str], str]:
-    """The samples that count in a test of one group.
+    """The samples that take part in a test of one group.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def choose_samples(
     sides
         Names of the samples, as `case` and `control`.
     min_cells
-        Least cells of a sample.
+        Fewest cells of a sample.
 
     Returns
     -------
@@ -62,13 +62,13 @@ def design_group(
     Parameters
     ----------
     sums
-        Rows of the group in `sums.h5ad`, a row a sample.
+        Rows of the group in `sums.h5ad`, a row per sample.
     sides
         Names of the samples, as `case` and `control`.
     covariates
         Values by covariate and sample.
     min_cells
-        Least cells of a sample.
+        Fewest cells of a sample.
 
     Returns
     -------

@@ -33,13 +33,13 @@ def choose_method(kind: str, given: bool, n_counts: np.ndarray, lower: int) -> t
     Parameters
     ----------
     kind
-        `raw`, `filtered` or `both`: what the matrix holds, as `load_counts` tells.
+        `raw`, `filtered` or `both`: what the matrix contains, as `load_counts` found.
     given
         Whether the source says which barcodes are cells.
     n_counts
         Molecules, by barcode.
     lower
-        Barcodes with this many or fewer are taken for empty.
+        Barcodes with this many or fewer are treated as empty.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def call_cells(counts, given: np.ndarray | None, kind: str, settings: dict, seed
     counts
         CSR with sorted indices, barcode x gene.
     given
-        What the source says of its barcodes, boolean; None where it says nothing.
+        What the source says of its barcodes, boolean; None if it says nothing.
     kind
         `raw`, `filtered` or `both`.
     settings

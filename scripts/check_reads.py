@@ -16,8 +16,8 @@ from latere.job import run_script, start
 from latere.reads.chemistry import Chemistry
 from latere.reads.fastq import read_batches
 
-# Letters, and what stands for an unknown base. FastQC lists frequent sequences as they are, and
-# MultiQC takes them for HTML.
+# Letters, and the signs of an unknown base. FastQC lists frequent sequences as they are, and
+# MultiQC treats them as HTML.
 BASES = string.ascii_letters.encode() + b".*-"
 
 
@@ -37,7 +37,7 @@ def lanes_of(roles: dict) -> list[list[tuple[str, str]]]:
     Parameters
     ----------
     roles
-        As `assign_roles` tells them.
+        As `assign_roles` writes them.
     """
     count = len(roles["cdna"])
     return [
@@ -119,7 +119,7 @@ def refuse_length(
 
 
 def refuse_bases(file: str, batch: list, before: int, run: str) -> StudyError:
-    """A read has characters that stand for no base.
+    """A read has characters that are not bases.
 
     Parameters
     ----------
@@ -134,26 +134,26 @@ def refuse_bases(file: str, batch: list, before: int, run: str) -> StudyError:
     return StudyError(
         f"run {run}, {file}",
         f"record {before + at + 1:,} has {chr(odd[0])!r} among its bases",
-        "It is not FASTQ with one line of bases per read, or it is damaged: get it again.",
+        "The file is not FASTQ with one line of bases per read, or it is damaged: get it again.",
         code="not-a-base",
     )
 
 
 def refuse_counts(files: tuple[str], counts: list[int], run: str) -> StudyError:
     """The mates of a lane have different numbers of reads."""
-    figures = ", ".join(
+    numbers = ", ".join(
         f"{count:,} in {Path(file).name}" for file, count in zip(files, counts, strict=True)
     )
     return StudyError(
         f"run {run}, {files[counts.index(min(counts))]}",
-        f"the files of this lane differ in their number of reads ({figures})",
-        "A copy stopped early, or one of them was filtered alone: get them again.",
+        f"the files of this lane differ in their number of reads ({numbers})",
+        "A copy stopped early, or one of the files was filtered alone: get them again.",
         code="read-numbers-differ",
     )
 
 
 def refuse_names(files: tuple[str], batches: tuple, before: int, run: str) -> StudyError:
-    """The names of a spot's reads do not agree.
+    """The reads of a spot have different names.
 
     Parameters
     ----------
@@ -161,13 +161,14 @@ def refuse_names(files: tuple[str], batches: tuple, before: int, run: str) -> St
         Records before these batches.
     """
     at = list(map(records_are_mates, *batches)).index(False)
-    figures = ", ".join(
+    names = ", ".join(
         f"{batch[at].id} in {Path(file).name}" for file, batch in zip(files, batches, strict=True)
     )
     return StudyError(
         f"run {run}, {files[0]}",
-        f"the reads of spot {before + at + 1:,} have different names ({figures})",
-        "Files of different lanes or runs were mixed up, or one was sorted or filtered alone.",
+        f"the reads of spot {before + at + 1:,} have different names ({names})",
+        "Files of different lanes or runs were mixed up, or one of them was sorted or filtered "
+        "alone: get them again.",
         code="read-names-differ",
     )
 
@@ -178,7 +179,7 @@ def check_reads(roles: dict, threads: int) -> dict:
     Parameters
     ----------
     roles
-        As `assign_roles` tells them.
+        As `assign_roles` writes them.
 
     Returns
     -------

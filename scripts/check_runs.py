@@ -1,7 +1,8 @@
-"""Hold each run against the sheet and the other runs: PASS, WARN or FAIL, with figure and fix.
+"""Compare each run with the sheet and the other runs: PASS, WARN or FAIL, with metric and fix.
 
 A check that can't answer (no column `sex`, one run, too few counts) gives no row; the log says why.
-Nothing stops here: what is no count at all was refused before, and the report shows the table.
+A check stops nothing: values that are not counts were rejected before. The report shows the
+table.
 """
 
 import json
@@ -35,7 +36,7 @@ def check_runs(
     min_cells
         Cells that a sample must have to count in a test.
     remove_ambient
-        Whether ambient RNA is taken out.
+        Whether ambient RNA is removed.
 
     Returns
     -------

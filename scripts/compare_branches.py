@@ -1,4 +1,4 @@
-"""Set the branches side by side: calls, fold changes, clusters and cell types.
+"""Compare the branches: calls, fold changes, clusters and cell types.
 
 All branches answer the same question, so a difference in the genes or cells is an error here.
 """
@@ -25,7 +25,7 @@ KEY = ["group", "gene_id"]
 
 
 def check_tests(contrast: str, de: dict[str, pd.DataFrame], design: dict) -> None:
-    """See that each branch tested what the design asks, and nothing else.
+    """Check that each branch tested what the design asks for, and nothing else.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def check_tests(contrast: str, de: dict[str, pd.DataFrame], design: dict) -> Non
             group, gene = min(tested ^ asked, default=("", ""))
             problem = (
                 f"{len(asked - tested)} tests of the design are missing and "
-                f"{len(tested - asked)} are not of the design, such as group {group}, gene {gene}"
+                f"{len(tested - asked)} are not in the design, such as group {group}, gene {gene}"
             )
             raise StudyError(where, problem, fix, code="tests-not-of-design")
         if len(missing := table[table["log2fc"].isna()]):
@@ -105,7 +105,7 @@ def compare_contrast(contrast: str, de: dict[str, pd.DataFrame]) -> tuple[list, 
     Returns
     -------
     tuple
-        Rows of the summary, one a group and branch; and rows of `PAIRS`, one a group and pair.
+        Rows of the summary, one per group and branch; and rows of `PAIRS`, one per group and pair.
     """
     summary, compared = [], []
     groups = next(iter(de.values()))["group"].unique() if de else []
@@ -135,7 +135,7 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `LABELS`, one row a pair; same_cell_type is a share of the cells.
+        `LABELS`, one row per pair; same_cell_type is a share of the cells.
 
     Raises
     ------
@@ -148,11 +148,11 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for one, other in pairs(labels):
         a, b = labels[one], labels[other]
         if len(a) != len(b) or not a.index.isin(b.index).all():
-            problem = f"branches {one} and {other} hold different cells"
+            problem = f"branches {one} and {other} have different cells"
             raise StudyError(
                 "clusters and cell types",
                 problem,
-                "Remove both and run again.",
+                "Remove the results of both branches and run again.",
                 code="cells-differ",
             )
         b = b.loc[a.index]

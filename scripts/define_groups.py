@@ -34,7 +34,7 @@ def to_groups(values: pd.Series, name: str) -> pd.Series:
     Raises
     ------
     StudyError
-        A group has the name of the group of all cells, or one that a spreadsheet would run.
+        A group has the name of the group of all cells, or a name that a spreadsheet would run.
     """
     text = values.astype(object).where(values.notna(), UNKNOWN).astype(str).str.strip()
     text = text.mask(text == "", UNKNOWN)
@@ -42,12 +42,12 @@ def to_groups(values: pd.Series, name: str) -> pd.Series:
     if ALL in names:
         problem = f"a group is called '{ALL}', as the group of all cells is"
         raise StudyError(
-            f"groups from {name}", problem, "Rename it where it comes from.", code="reserved-name"
+            f"groups from {name}", problem, "Rename the group in its source.", code="reserved-name"
         )
     if odd := next(filter(is_formula, sorted(names)), ""):
         problem = f"the name {odd!r} is not valid: {FORMULA_PROBLEM}"
         raise StudyError(
-            f"groups from {name}", problem, "Rename it where it comes from.", code="formula"
+            f"groups from {name}", problem, "Rename the group in its source.", code="formula"
         )
     return text
 

@@ -1,5 +1,5 @@
-"""Tell whether the cDNA reads of a run are sense (3' kits) or antisense (5' kits) to the genes, and
-so which chemistry it is, as Cell Ranger 9 does (detect_chemistry/mapping_filter.rs)."""
+"""Find whether the cDNA reads of a run are sense (3' kits) or antisense (5' kits) to the genes, and
+so which chemistry the run has, as Cell Ranger 9 does (detect_chemistry/mapping_filter.rs)."""
 
 import json
 import logging
@@ -22,10 +22,10 @@ from latere.reads.star import (
 READS = 200_000
 # Cell Ranger's limits: 5 % of the reads map to one place; one strand has over twice the other's.
 MIN_MAPPED, MIN_RATIO = 0.05, 2
-# Fewer reads show no share: of 1,000 reads 5 % are 50, with a standard error of 7.
+# From fewer reads no share can be estimated: of 1,000 reads 5 % are 50, with a standard error of 7.
 MIN_READS = 1000
-# Genes are asked, not reads as in Cell Ranger: of the real v3 reads on chr21, 39 % lie on one
-# gene, four in five of them antisense (measured). A gene that so few reads show has no say.
+# Genes vote, not reads as in Cell Ranger: of the real v3 reads on chr21, 39 % lie on one
+# gene, four in five of them antisense (measured). A gene with fewer reads has no vote.
 MIN_GENE_READS = 5
 # If strands were drawn, one would have over twice the other's of 100 genes with p = 0.0009.
 MIN_GENES = 100
@@ -54,7 +54,7 @@ def call_strand(sense_genes: int, antisense_genes: int) -> tuple[str, str]:
     Returns
     -------
     tuple
-        `sense`, `antisense`, or `undecided`; and the figures in words.
+        `sense`, `antisense`, or `undecided`; and the numbers in words.
     """
     figures = f"genes by their reads: {sense_genes:,} sense, {antisense_genes:,} antisense"
     if sense_genes + antisense_genes < MIN_GENES:
@@ -72,14 +72,14 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
     Parameters
     ----------
     strands
-        Candidate to its strand as STARsolo names it; a named chemistry stands alone.
+        Strand of each candidate as STARsolo names it; a named chemistry is the only candidate.
     strand, reason
-        As `call_strand` tells them.
+        As `call_strand` returns them.
 
     Raises
     ------
     StudyError
-        The reads lie on the other strand, or cannot tell candidates apart.
+        The reads lie on the other strand, or the candidates cannot be told apart.
     """
     names = " or ".join(strands)
     if strand == "undecided":
@@ -87,7 +87,7 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
             return names
         raise StudyError(
             where,
-            f"{reason}; so it cannot be told whether it is {names}",
+            f"{reason}; so the chemistry may be {names}",
             "Name the chemistry in the sheet.",
             code="unknown-strand",
         )
@@ -98,14 +98,14 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
     raise StudyError(
         where,
         f"{reason}, which contradicts {names}",
-        f"The library is of {kit} kit: name its chemistry in the sheet, or write `auto`. Else the "
-        "strand in the table of chemistries is wrong, or the genes are of another genome.",
+        f"The library comes from {kit} kit: name its chemistry in the sheet, or write `auto`. Or "
+        "the strand in the table of chemistries is wrong, or the genes are of another genome.",
         code="wrong-chemistry",
     )
 
 
 def check_mapped(reads: int, mapped: int, where: str) -> None:
-    """Refuse reads that hardly map.
+    """Reject reads that hardly map.
 
     Raises
     ------
@@ -115,10 +115,10 @@ def check_mapped(reads: int, mapped: int, where: str) -> None:
     if reads >= MIN_READS and mapped < MIN_MAPPED * reads:
         raise StudyError(
             where,
-            f"of the first {reads:,} cDNA reads {mapped / reads:.1%} map to one place, under "
-            f"{MIN_MAPPED:.0%}",
-            "The reads are of another species than the reference, or no cDNA: check `reference` "
-            "in the configuration and the sheet's files.",
+            f"{mapped / reads:.1%} of the first {reads:,} cDNA reads map to one place; at least "
+            f"{MIN_MAPPED:.0%} are needed",
+            "The reads come from another species than the reference, or are not cDNA: check "
+            "`reference` in the configuration and the files in the sheet.",
             code="few-mapped-reads",
         )
 

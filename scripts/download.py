@@ -27,7 +27,7 @@ def fetch(url: str, path: Path) -> bool:
     Returns
     -------
     bool
-        Whether the file is known to be whole: the server sent its size, or sent it in chunks, of
+        Whether the file is known to be complete: the server sent its size, or sent it in chunks, of
         which the last is marked.
 
     Raises
@@ -85,7 +85,7 @@ def retry(url: str, attempt: Callable, log, pause: float):
 
 
 def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) -> None:
-    """Fetch a URL with retries; the file gets its name only when it is whole and as published.
+    """Fetch a URL with retries; the file gets its name only when it is complete and as published.
 
     Parameters
     ----------

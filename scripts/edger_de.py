@@ -1,6 +1,6 @@
 """Test of the manual branch: edgeR quasi-likelihood on pseudobulks.
 
-One F test a design and group (Chen, Lun and Smyth 2016), samples as replicates.
+One F test per design and group (Chen, Lun and Smyth 2016), samples as replicates.
 """
 
 import json
@@ -25,7 +25,7 @@ def compare_group(sums: ad.AnnData, about: dict) -> pd.DataFrame:
     Parameters
     ----------
     sums
-        Rows of the group in `sums.h5ad`, a row a sample.
+        Rows of the group in `sums.h5ad`, a row per sample.
     about
         The design of the group, as `build_design` writes it.
 

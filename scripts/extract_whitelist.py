@@ -1,5 +1,4 @@
-"""A list of barcodes, from those that ngs-tools ships or from a file, checked and plain, as STAR
-reads it."""
+"""A list of barcodes, shipped with ngs-tools or from a file, checked and unpacked for STAR."""
 
 from pathlib import Path
 
@@ -10,14 +9,14 @@ from latere.reads.fastq import read_barcodes
 
 
 def unpack_whitelist(source: Path, target: Path, length: int) -> int:
-    """Unpack a list of barcodes, one a line, gzipped or not.
+    """Unpack a list of barcodes, one per line, gzipped or not.
 
     Parameters
     ----------
     source
         Path of the list.
     target
-        Where to write it; it takes its name when it is whole.
+        Where to write it.
     length
         Bases that a barcode must have.
 
@@ -29,7 +28,7 @@ def unpack_whitelist(source: Path, target: Path, length: int) -> int:
     Raises
     ------
     StudyError
-        It holds no barcode, or a line that is none.
+        The list has no barcodes, or a line is not a barcode.
     """
     number = 0
     with open(target, "wb") as plain:
@@ -42,9 +41,9 @@ def unpack_whitelist(source: Path, target: Path, length: int) -> int:
                 )
                 raise StudyError(
                     f"{source}, line {at:,}",
-                    f"{code.decode(errors='replace')[:40]!r} is no barcode of {length} bases",
+                    f"{code.decode(errors='replace')[:40]!r} is not a barcode of {length} bases",
                     "Correct `barcode` or `whitelist` in the table of chemistries; a list has one "
-                    "barcode a line, in capital letters, and nothing else.",
+                    "barcode per line, in capital letters, and nothing else.",
                     code="not-a-barcode",
                 )
             number += len(codes)
@@ -52,8 +51,8 @@ def unpack_whitelist(source: Path, target: Path, length: int) -> int:
     if not number:
         raise StudyError(
             str(source),
-            "holds no barcode",
-            "Give a list with one barcode a line.",
+            "has no barcodes",
+            "Give a list with one barcode per line.",
             code="no-barcodes",
         )
     return number

@@ -41,7 +41,7 @@ def dump_command(archive: Path, folder: Path, threads: int, mem_mb: int) -> list
         *("--mem", f"{max(100, mem_mb // 2 // threads)}MB"),
         *("--temp", folder),
         *("--outdir", folder),
-        # `check_room` tells what is missing, and where.
+        # `check_room` reports how much is missing, and where.
         *("--size-check", "off"),
         # Absolute: a bare name would be looked up in the public archive.
         archive.absolute(),
@@ -58,7 +58,7 @@ def check_archive(archive: Path, name: str) -> None:
     """
     where = f"run {name}, {archive}"
     with open(archive, "rb") as file:
-        # vdb-validate has nothing against a file of another kind.
+        # vdb-validate accepts files of other kinds.
         if file.read(len(MAGIC)) != MAGIC:
             raise StudyError(
                 where, "is not an SRA archive", "Give the .sra file of the run.", code="not-sra"
@@ -84,38 +84,38 @@ def look_into(archive: Path) -> tuple[int, list[int]]:
 
 
 def check_room(folder: Path, spots: int, lengths: list[int], threads: int, where: str) -> None:
-    """Refuse to begin where the plain reads have no room.
+    """Stop before unpacking if the disk is too small for the unpacked reads.
 
     Parameters
     ----------
     folder
-        Where they are to lie for a time.
+        Where they are unpacked.
     spots, lengths
-        As `look_into` tells them.
+        As `look_into` returns them.
     threads
         Each makes a part of a file; the parts lie there twice while they are joined, one at a time.
 
     Raises
     ------
     StudyError
-        They take more than is free.
+        They need more than is free.
     """
     needed = (1 + 1 / threads) * spots * sum(2 * length + RECORD for length in lengths)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StudyError(
             where,
-            f"its {spots:,} spots need {needed / 1e9:,.1f} GB for a time in {folder}, "
+            f"its {spots:,} spots temporarily need {needed / 1e9:,.1f} GB in {folder}, "
             f"where {free / 1e9:,.1f} GB are free",
-            "Let TMPDIR name a folder with more room, on a disk of the node.",
+            "Set TMPDIR to a folder with more room, on a disk of the node.",
             code="no-space",
         )
 
 
 def compress(plain: Path, packed: Path, threads: int) -> int:
-    """Gzip a FASTQ file and remove it, which makes room for the others.
+    """Gzip a FASTQ file and remove it, to make room for the others.
 
-    At level 1 of ISA-L, as the reads do not stay: 74 bytes a spot and 0.6e-6 CPU s, where level 1
+    At level 1 of ISA-L, as the reads do not stay: 74 bytes per spot and 0.6e-6 CPU s, where level 1
     of pigz takes 77 and 2.8e-6, its default 59 and 22e-6 (the demo's A_1).
 
     Returns
@@ -141,10 +141,10 @@ def compress(plain: Path, packed: Path, threads: int) -> int:
 
 
 def check_records(records: dict[str, int], spots: int, where: str) -> None:
-    """Hold the number of reads in each file against the spots of the archive.
+    """Compare the number of reads in each file with the spots of the archive.
 
-    Where a spot lacks a read, fasterq-dump counts its further reads from there, so that the files
-    mix what does not belong together.
+    Where a spot lacks a read, fasterq-dump counts its further reads from there, so that
+    reads of different spots stand together in the files.
 
     Raises
     ------
@@ -155,8 +155,8 @@ def check_records(records: dict[str, int], spots: int, where: str) -> None:
         found = ", ".join(f"{name} {number:,}" for name, number in records.items()) or "none"
         raise StudyError(
             where,
-            f"holds {spots:,} spots, but unpacked reads of {found}",
-            "Some spots lack a read: take the original FASTQ files of the run.",
+            f"has {spots:,} spots, but the numbers of unpacked reads are: {found}",
+            "Some spots lack a read: use the original FASTQ files of the run.",
             code="reads-missing",
         )
 

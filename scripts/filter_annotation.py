@@ -18,7 +18,7 @@ from latere.job import run_script, start
 from latere.reads.annotation import BIOTYPES, GENE_ID, Gene, common_name, scan_annotation
 from latere.reads.genome import scan_genome
 
-# What becomes of a gene.
+# Verdicts on a gene.
 KEPT = "kept"
 NOT_IN_GENOME = "contig is not in the genome"
 OTHER_BIOTYPE = "other biotype"
@@ -29,14 +29,14 @@ ON_Y = "pseudoautosomal, counted on X"
 
 
 def verdict(gene: Gene, lengths: dict[str, int], filters: bool, y_genes: str) -> str:
-    """What becomes of a gene.
+    """Whether a gene is kept, and why not.
 
     Parameters
     ----------
     lengths
         Bases by contig of the genome.
     filters
-        Whether the biotype decides. A gene whose biotype is not told is kept: somebody added it.
+        Whether the biotype decides. A gene without a biotype is kept: somebody added it.
     y_genes
         First and last base of chromosome Y between which genes begin that count; empty for all.
     """
@@ -93,8 +93,8 @@ def count_verdicts(genes: dict[str, Gene], verdicts: dict[str, str], gtf: str | 
     counts = Counter((genes[name].biotype or "not told", told) for name, told in verdicts.items())
     if KEPT not in verdicts.values():
         found = ", ".join(f"{name} {count:,}" for (name, _), count in counts.most_common(5))
-        problem = f"none of its {len(genes):,} genes is of a biotype that is kept ({found})"
-        fix = "Set `reference.filter_biotypes: false` to count them all."
+        problem = f"none of its {len(genes):,} genes has a biotype that is kept ({found})"
+        fix = "Set `reference.filter_biotypes: false` to count all genes."
         raise StudyError(str(gtf), problem, fix, code="no-genes")
     return counts
 
@@ -115,7 +115,7 @@ def main(snakemake):
     for told, count in Counter(verdicts.values()).most_common():
         log.info("%d of %d genes: %s", count, len(genes), told)
     if filters and not any(gene.biotype for gene in genes.values()):
-        log.warning("%s tells no biotypes: none of its genes is left out by them", gtf)
+        log.warning("%s has no biotypes: no gene is left out by its biotype", gtf)
     kept = {name for name, told in verdicts.items() if told == KEPT}
     about = {
         "contigs": len(lengths),

@@ -11,7 +11,7 @@ from latere.tables import embedding_table
 
 
 def integrate(components: np.ndarray, samples: pd.Series, seed: int, threads: int) -> np.ndarray:
-    """Principal components without what tells samples apart.
+    """Principal components without the differences between samples.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def predict(parts: Iterable[ad.AnnData], model_path: str) -> pd.DataFrame:
             raise StudyError(
                 model_path,
                 f"none of the model's {len(model.features)} genes is in the data",
-                "Check that both name genes alike (symbols), or leave the model out for markers.",
+                "Check that both name genes alike (symbols), or remove the model to use markers.",
                 code="no-shared-genes",
             )
         if not tables:
@@ -72,7 +72,7 @@ def mean_expression(parts: Iterable[ad.AnnData]) -> pd.Series:
 
 
 def weigh_markers(means: pd.Series, markers: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """What each gene adds to the score of each type.
+    """Weight of each gene in the score of each type.
 
     The score is the mean of the markers less the mean of random genes of similar expression, as of
     scanpy's `score_genes` (after Tirosh et al. 2016), which copies the matrix for each type.
@@ -102,7 +102,11 @@ def weigh_markers(means: pd.Series, markers: pd.DataFrame, seed: int) -> pd.Data
             drawn += list(pool if few else pool.sample(RANDOM_GENES, random_state=random))
         drawn = means.index[means.index.isin(drawn) & ~means.index.isin(genes)]
         if genes.empty or drawn.empty:
-            why = "all genes of their expression are markers" if len(genes) else "none is there"
+            why = (
+                "all genes of similar expression are markers"
+                if len(genes)
+                else "no marker is in the data"
+            )
             logging.warning("%s: cannot be scored by its markers: %s", cell_type, why)
             continue
         weights[cell_type] = 0.0
@@ -130,7 +134,7 @@ def score_markers(normal: ad.AnnData, weights: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_cells(evidence: pd.DataFrame, least: float) -> pd.DataFrame:
-    """The type that most speaks for each cell, and by how much.
+    """The best supported type of each cell, and its score.
 
     Parameters
     ----------
@@ -163,7 +167,7 @@ def label_cells(evidence: pd.DataFrame, least: float) -> pd.DataFrame:
 
 
 def check_names(types: Iterable[str], where: str) -> None:
-    """Refuse types that tables could not name.
+    """Reject names of types that a table cannot hold.
 
     Parameters
     ----------

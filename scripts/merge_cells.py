@@ -24,9 +24,9 @@ from latere.tables import (
 
 MIN_COUNTS_TESTABLE = 10
 MIN_SAMPLES_TESTABLE = 2
-# Below this no neighbourhood, no held-out cells for early stopping: nothing to be learned.
+# With fewer cells there are no neighbourhoods and no held-out cells for early stopping.
 MIN_CELLS = 20
-# Of the columns of the selection those that tell nothing of a cell that is kept.
+# Columns of the selection that are the same for all kept cells, or repeat the index.
 LEFT_OUT = ["cell", "barcode", "reasons", "kept"]
 # What is appended to grows by whole chunks; their size is left to no guess at an empty matrix. The
 # number of entries may pass 2^31, and the type of a stored matrix is for good.
@@ -53,7 +53,7 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> tuple[pd.DataFrame, 
     Raises
     ------
     StudyError
-        A run shares hardly a gene with those before it.
+        A run shares hardly any genes with the runs before it.
     """
     shared = joined = None
     for run, var in genes.items():
@@ -65,9 +65,9 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> tuple[pd.DataFrame, 
             number = known.sum() or "none"
             raise StudyError(
                 f"run {run}",
-                f"shares {number} of its {len(var)} genes with the runs before it; it has such as "
-                f"{', '.join(var.index[:3])}, they have such as {', '.join(joined.index[:3])}",
-                "Count all runs against one annotation, or name their genes alike.",
+                f"shares {number} of its {len(var)} genes with the runs before it; its genes are "
+                f"such as {', '.join(var.index[:3])}, theirs such as {', '.join(joined.index[:3])}",
+                "Count all runs with one annotation, or give all runs the same gene names.",
                 code="no-shared-genes",
             )
         lacks, adds = (~known).sum(), (~var.index.isin(joined.index)).sum()
@@ -78,11 +78,11 @@ def join_genes(genes: dict[str, pd.DataFrame], how: str) -> tuple[pd.DataFrame, 
         joined = pd.concat([joined, var.loc[~var.index.isin(joined.index), ["gene_name"]]])
     logging.info("%d genes in all runs, %d in any: %s", len(shared), len(joined), how)
     if shared.empty:
-        problem = "no gene is in all runs, though each shares some with those before it"
+        problem = "no gene is in all runs, though each run shares some with the runs before it"
         raise StudyError(
             "the study",
             problem,
-            "Set `cells.genes` to union, or name genes alike.",
+            "Set `cells.genes` to union, or give all runs the same gene names.",
             code="no-shared-genes",
         )
     joined = shared if how == "intersection" else joined
@@ -173,7 +173,7 @@ def check_enough(n_cells: int, testable: np.ndarray, qc: pd.DataFrame) -> None:
     testable
         Boolean, (n_genes,).
     qc
-        Cells called and kept by run, as `select_cells` tells.
+        Cells called and kept by run, as `select_cells` writes them.
 
     Raises
     ------
@@ -190,7 +190,10 @@ def check_enough(n_cells: int, testable: np.ndarray, qc: pd.DataFrame) -> None:
     if not testable.any():
         problem = f"no gene has {MIN_COUNTS_TESTABLE} counts in {MIN_SAMPLES_TESTABLE} samples"
         raise StudyError(
-            "the study", problem, "Add samples, or cells by wider limits.", code="no-testable-gene"
+            "the study",
+            problem,
+            "Add samples, or widen the limits to keep more cells.",
+            code="no-testable-gene",
         )
 
 
@@ -207,7 +210,7 @@ def describe_cells(selection: pd.DataFrame, samples: dict[str, dict]) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        By cell: run, sample, the sheet's columns, then figures and scores; text as categories.
+        By cell: run, sample, the sheet's columns, then metrics and scores; text as categories.
     """
     obs = selection.set_index("cell", drop=False).drop(columns=LEFT_OUT)
     sheet = pd.DataFrame.from_dict(samples, orient="index").reindex(obs["sample"])

@@ -1,5 +1,5 @@
-"""One page on the reads: what stands out, counts and cells of each run, how its chemistry was told,
-alignment, FastQC, versions of all tools."""
+"""One page on the reads: runs that stand out, counts and cells of each run, how its chemistry was
+detected, alignment, FastQC, versions of all tools."""
 
 import json
 import sys

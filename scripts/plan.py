@@ -36,7 +36,7 @@ def dry_run(config: dict, snakefile: Path, options: list[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a job: rule, wildcards (a dict), threads.
+        One row per job: rule, wildcards (a dict), threads.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _cost(rule: str, wildcards: dict, threads: int, sizes: Sizes) -> dict:
         "core_hours": threads * need.gpu_s / 3600 if need.gpu_s else cpu_only,
         "cpu_only": cpu_only,
         "gpu_hours": need.gpu_s / 3600,
-        # A rule without a figure of its own asks for what the site gives by default.
+        # A rule without a number of its own asks for the default of the site.
         "memory": 0 if rule in SMALL else asked,
         "scratch": need.scratch / 1e9,
         "waiting": need.waiting / 1e9,
@@ -114,7 +114,7 @@ def sum_stages(
     Parameters
     ----------
     jobs, costs, left
-        All jobs, what they cost (as `cost_jobs` tells), and the jobs that are left to do.
+        All jobs, what they cost (as `cost_jobs` returns), and the jobs that are left to do.
     stages
         Stage by rule, in the order data flows.
     unpacked
@@ -156,13 +156,13 @@ def show(table: pd.DataFrame) -> str:
     shown = table.copy()
     for column in table.columns[2:]:
         shown[column] = table[column].map(number)
-    # `memory` of rules that ask for nothing of their own is what the site gives.
+    # `memory` of rules without a request of their own is the default of the site.
     units = {"memory": "memory GB", "disk peak": "disk peak GB", "disk final": "disk final GB"}
     return shown.rename(columns=units).to_string(justify="right")
 
 
 def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int) -> str:
-    """How the figures come about, what is unknown, and what holds the disk down."""
+    """How the numbers are computed, what is unknown, and what limits the disk space."""
     notes = []
     missing = [reason for reason in costs["missing"].unique() if reason]
     if missing:
@@ -175,8 +175,8 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int
         f"{known['gpu_hours'].sum():,.1f} GPU hours."
     )
     notes.append(
-        "memory: what the largest job of a stage asks for at first, a fifth more than expected; "
-        "`-` is what the site gives by default."
+        "memory: the request of the largest job of a stage at its first attempt, a fifth more than "
+        "expected; `-` is the default of the site."
     )
     waiting = costs.groupby("run")["waiting"].sum()
     waiting = waiting[waiting > 0]
@@ -195,19 +195,19 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int
         )
     if costs["gpu_hours"].sum() > 0:
         hours = costs.loc[costs["gpu_hours"] > 0, "cpu_only"].sum()
-        notes.append(f"GPU-hours: without a GPU, {hours:.1f} core-hours in their place.")
+        notes.append(f"GPU-hours: without a GPU, {hours:.1f} core-hours instead.")
     if costs["missing"].eq("").any() and not missing:
         shape = sizes.kept()
         told = f" (as published of {len(sizes.published)} runs)" if sizes.published else ""
         notes.append(f"cells: {shape.cells:,.0f}{told}, genes tested: {shape.genes:,.0f}.")
     notes.append(
-        "error to expect: of core-hours, GPU-hours and memory of what works on cells a factor of 2 "
-        "to 3, of STAR's memory a tenth, of the disk of reads a third."
+        "expected error: a factor of 2 to 3 for core-hours, GPU-hours and memory of jobs that work "
+        "on cells, a tenth for STAR's memory, a third for the disk space of reads."
     )
     for rule in dict.fromkeys(jobs["rule"]):
         if rule in NEEDS:
             notes.append(f"{rule}: {' '.join(inspect.getdoc(NEEDS[rule][0]).split())}")
-    notes.append("all other rules: a CPU minute a job at most; none took 10 s in the demo.")
+    notes.append("all other rules: at most a CPU minute per job; none took 10 s in the demo.")
     return "\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes)
 
 

@@ -1,5 +1,5 @@
 """Download one SRA archive: resume where an earlier download stopped, and keep it only if it is
-whole."""
+complete."""
 
 import os
 import re
@@ -66,7 +66,7 @@ def fetch(accession: str, archive: Path, log, pause: float = PAUSE) -> None:
 
 
 def load(accession: str, whole: Path, log, pause: float) -> None:
-    """Call prefetch until it has the whole archive, with the size and MD5 that the SRA lists.
+    """Call prefetch until it has the complete archive, with the size and MD5 that the SRA lists.
 
     Raises
     ------

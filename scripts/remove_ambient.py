@@ -2,7 +2,7 @@
 
 Groups of like cells lose the ambient RNA that their droplets caught, and share the loss among
 their cells, as in SoupX (Young & Behjati 2020, GigaScience 9:giaa151; pysoupx). What it is made of
-and how much a droplet holds come from the empty droplets, as `call_cells` tells.
+and how much a droplet holds come from the empty droplets, as `call_cells` writes.
 
 Of the candidates SoupX told this share came closest to the truth on two demo runs, with 2.6 %
 and 12 % ambient RNA. Of the error that it makes in the sums over the cells of a type, it leaves
@@ -59,7 +59,7 @@ def group_cells(counts, seed: int) -> np.ndarray:
 
 
 def remove_ambient(counts, profile: np.ndarray, level: float, groups: np.ndarray, seed: int):
-    """Take the ambient RNA out of cells.
+    """Remove the ambient RNA from cells.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The figures of one counted run, from STAR's own tables.
+"""The metrics of one counted run, from STAR's own tables.
 
-A step of its own: what tells of the counts can change without counting anew.
+A step of its own: metrics can change without counting again.
 """
 
 import csv
@@ -18,7 +18,7 @@ FEATURES = ("Gene", "GeneFull")
 
 
 def to_number(text: str) -> float | None:
-    """A figure of STARsolo; None where it has no value (``-nan``, ``-inf``, ``NoMulti``)."""
+    """A metric of STARsolo; None where it has no value (``-nan``, ``-inf``, ``NoMulti``)."""
     try:
         number = float(text)
     except ValueError:
@@ -29,13 +29,13 @@ def to_number(text: str) -> float | None:
 
 
 def read_summary(path: Path) -> dict[str, float | None]:
-    """Figures of a STARsolo ``Summary.csv``, by the names that they have there."""
+    """Metrics of a STARsolo ``Summary.csv``, by the names that they have there."""
     with open(path, encoding="utf-8", newline="") as handle:
         return {name: to_number(value) for name, value in csv.reader(handle)}
 
 
 def figures_of_reads(summary: dict) -> dict[str, float | None]:
-    """Figures of a summary that are alike whatever is counted."""
+    """Metrics of a summary that are the same whatever is counted."""
     return {
         "valid_barcodes": summary["Reads With Valid Barcodes"],
         "q30_barcode": summary["Q30 Bases in CB+UMI"],
@@ -44,12 +44,12 @@ def figures_of_reads(summary: dict) -> dict[str, float | None]:
 
 
 def figures_of_counts(summary: dict, feature: str, reads: int) -> dict[str, float | None]:
-    """Figures of a summary that depend on what is counted.
+    """Metrics of a summary that depend on what is counted.
 
     Parameters
     ----------
     summary
-        As `read_summary` tells it.
+        As `read_summary` returns it.
     feature
         What is counted: ``Gene`` (exons) or ``GeneFull`` (exons and introns).
     reads
@@ -58,7 +58,7 @@ def figures_of_counts(summary: dict, feature: str, reads: int) -> dict[str, floa
     Returns
     -------
     dict
-        None where STARsolo has no value, and for all that is told of cells where none is called.
+        None where STARsolo has no value, and for all metrics of cells where none is called.
     """
     cells = int(summary.get("Estimated Number of Cells") or 0)
     of_cells = {
@@ -125,7 +125,7 @@ def knee_curve(umis: list[int], called: list[int], points: int = KNEE_POINTS) ->
 
 
 def run_metrics(folder: Path, run: str) -> dict:
-    """All figures of a run.
+    """All metrics of a run.
 
     Parameters
     ----------

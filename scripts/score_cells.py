@@ -1,4 +1,4 @@
-"""Figures of each called cell: its counts, its shares of telling genes, its phase in the cell cycle
+"""Metrics of each called cell: its counts, its shares of marker genes, its phase in the cell cycle
 (scanpy's score of the genes of Tirosh et al. 2016) and whether it is a doublet. Nothing is removed
 here."""
 
@@ -38,7 +38,7 @@ def read_called(path: str, droplets: pd.DataFrame):
     Raises
     ------
     StudyError
-        The table tells of other barcodes than the counts.
+        The table has other barcodes than the counts.
     """
     import anndata as ad
     import h5py
@@ -49,7 +49,7 @@ def read_called(path: str, droplets: pd.DataFrame):
             fix = "Remove both files, and run again."
             raise StudyError(
                 str(path),
-                "its barcodes are not those of cells/droplets",
+                "its barcodes differ from those in cells/droplets",
                 fix,
                 code="barcodes-differ",
             )
@@ -60,7 +60,7 @@ def read_called(path: str, droplets: pd.DataFrame):
 
 
 def measure_cells(counts, members: dict[str, np.ndarray]) -> pd.DataFrame:
-    """QC figures of each cell, as scanpy's `calculate_qc_metrics` gives them.
+    """QC metrics of each cell, as scanpy's `calculate_qc_metrics` gives them.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def score_phases(normal, members: dict[str, np.ndarray], seed: int) -> pd.DataFr
 
 
 def score_cells(counts, gene_sets: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict]:
-    """All figures of the called cells of a run.
+    """All metrics of the called cells of a run.
 
     Parameters
     ----------

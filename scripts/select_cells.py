@@ -1,4 +1,4 @@
-"""Which cells are kept, and why the others are not: limits from the figures of a sample's cells.
+"""Which cells are kept, and why the others are not: limits from the metrics of a sample's cells.
 
 A limit lies some median absolute deviations (MAD) from the median of the sample's cells, never
 outside its floor and ceiling; of counts and genes on a logarithmic scale, as both have long tails
@@ -26,13 +26,13 @@ def find_limit(name: str, rule: float | dict | None, values: np.ndarray) -> dict
     rule
         A number; or deviations, floor and ceiling, each a number or None; or None for no limit.
     values
-        The figure of the sample's cells, (n_cells,); NaN where a cell has none.
+        The metric of the sample's cells, (n_cells,); NaN where a cell has none.
 
     Returns
     -------
     dict
         limit; value (NaN for none); median of the cells; mad, of log1p for counts and genes;
-        set_by: deviations, floor, ceiling, fixed, none, or unknown where no cell has the figure.
+        set_by: deviations, floor, ceiling, fixed, none, or unknown where no cell has the metric.
     """
     logs = METRICS[LIMITS[name].metric].is_log
     values = np.asarray(values, dtype=float)
@@ -65,14 +65,14 @@ def find_limits(scores: pd.DataFrame, rules: dict[str, dict]) -> pd.DataFrame:
     Parameters
     ----------
     scores
-        The called cells, with `sample` and the figures.
+        The called cells, with `sample` and the metrics.
     rules
         Rule of each limit, by sample.
 
     Returns
     -------
     pandas.DataFrame
-        A row a sample and limit: sample, limit, value, median, mad, set_by.
+        A row per sample and limit: sample, limit, value, median, mad, set_by.
     """
     rows = []
     for sample, of_sample in rules.items():
@@ -81,15 +81,15 @@ def find_limits(scores: pd.DataFrame, rules: dict[str, dict]) -> pd.DataFrame:
             values = cells[limit.metric].to_numpy(dtype=float)
             rows.append({"sample": sample} | find_limit(name, of_sample[name], values))
             if len(cells) and np.isnan(values).all() and of_sample[name] is not None:
-                message = "sample %s: no gene of its runs tells %s, %s removes no cell"
+                message = "sample %s: no gene of its runs gives %s, so %s removes no cell"
                 logging.warning(message, sample, limit.metric, name)
     return pd.DataFrame(rows, columns=["sample", "limit", "value", "median", "mad", "set_by"])
 
 
 def failing(scores: pd.DataFrame, limits: pd.DataFrame, drop_doublets: bool) -> pd.DataFrame:
-    """What each cell falls for; it may be several things.
+    """Reasons to remove each cell; there may be several.
 
-    A figure that is not known removes no cell.
+    An unknown metric removes no cell.
 
     Parameters
     ----------
@@ -98,12 +98,12 @@ def failing(scores: pd.DataFrame, limits: pd.DataFrame, drop_doublets: bool) -> 
     limits
         As `find_limits` gives them.
     drop_doublets
-        Whether a cell falls that is called a doublet.
+        Whether doublets are removed.
 
     Returns
     -------
     pandas.DataFrame
-        By cell, a boolean column a reason, in the order of `REASONS`.
+        By cell, a boolean column per reason, in the order of `REASONS`.
     """
     values = limits.pivot(index="limit", columns="sample", values="value")
     fails = {}
@@ -117,12 +117,12 @@ def failing(scores: pd.DataFrame, limits: pd.DataFrame, drop_doublets: bool) -> 
 
 
 def summarise(selection: pd.DataFrame, fails: pd.DataFrame, runs: dict[str, str]) -> pd.DataFrame:
-    """The waterfall: cells called, lost to each reason and kept, by run.
+    """The waterfall: cells called, removed for each reason and kept, by run.
 
     Parameters
     ----------
     selection
-        The called cells: run, kept, and the figures.
+        The called cells: run, kept, and the metrics.
     fails
         As `failing` gives it.
     runs
@@ -131,7 +131,7 @@ def summarise(selection: pd.DataFrame, fails: pd.DataFrame, runs: dict[str, str]
     Returns
     -------
     pandas.DataFrame
-        A row a run: run, sample, called, a column a reason (each cell counts at its first),
+        A row per run: run, sample, called, a column per reason (each cell counts at its first),
         kept, and the medians of the kept cells.
     """
     first = fails & (fails.cumsum(axis=1) == 1)
@@ -144,16 +144,16 @@ def summarise(selection: pd.DataFrame, fails: pd.DataFrame, runs: dict[str, str]
 
 
 def select_cells(scores: pd.DataFrame, rules: dict[str, dict], drop_doublets: bool, runs: dict):
-    """Put the limits to the cells of a study.
+    """Apply the limits to the cells of a study.
 
     Parameters
     ----------
     scores
-        The called cells of all runs, a row a cell.
+        The called cells of all runs, a row per cell.
     rules
         Rule of each limit, by sample.
     drop_doublets
-        Whether a cell falls that is called a doublet.
+        Whether doublets are removed.
     runs
         Sample by run.
 
@@ -169,7 +169,7 @@ def select_cells(scores: pd.DataFrame, rules: dict[str, dict], drop_doublets: bo
     Raises
     ------
     StudyError
-        Two cells have one name.
+        Two cells have the same name.
     """
     twice = scores.loc[scores["cell"].duplicated(), "cell"]
     if len(twice):

@@ -52,7 +52,7 @@ def find_schemas(loader: Path) -> Path:
 
 
 def pack(index: str, barcode: str, cdna: str, archive: str) -> None:
-    """Load three reads a spot into an archive, the first two technical, and validate it.
+    """Load three reads per spot into an archive, the first two technical, and validate it.
 
     Parameters
     ----------

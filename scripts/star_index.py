@@ -41,7 +41,7 @@ def index_key(about: dict, parameters: dict, version: str) -> str:
     Parameters
     ----------
     about
-        Digests of genome and annotation, as `filter_annotation` tells them.
+        Digests of genome and annotation, as `filter_annotation` writes them.
     parameters
         As `index_parameters` gives them.
     version
@@ -52,7 +52,7 @@ def index_key(about: dict, parameters: dict, version: str) -> str:
 
 
 def build(fasta, gtf, parameters: dict, folder: Path, threads: int, memory: int) -> None:
-    """Build an index in a folder; what STAR needs unpacked lies there only as long.
+    """Build an index in a folder; the unpacked inputs of STAR are there only meanwhile.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def main(snakemake):
     entry = Path(snakemake.config["resources"], "star_index", key)
     with exclusive(entry):
         if entry.is_dir():
-            log.info("%s: built before of the same genome, genes and parameters", entry)
+            log.info("%s: was built before from the same genome, genes and parameters", entry)
         else:
             with workshop(entry) as part:
                 whole = Path(part, "index")

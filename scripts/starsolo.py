@@ -38,7 +38,7 @@ def bam_options(mem_mb: int, index: Path) -> dict:
     """Options for a sorted BAM that STAR makes within the memory of its job.
 
     STAR frees the index before it sorts (STAR.cpp), sorts as many of 50 parts of the genome at
-    a time as fit, and ends with an error that tells the memory if the largest does not: 7 bytes a
+    a time as fit, and ends with an error that names the memory if the largest does not: 7 bytes per
     read of the demo (measured).
 
     Parameters

@@ -31,7 +31,7 @@ def sum_groups(
     Returns
     -------
     sums : scipy.sparse.csr_matrix
-        A row a group and sample, int64. Cells of unknown group count in the group of all only.
+        A row per group and sample, int64. Cells of unknown group count in the group of all only.
     about : pandas.DataFrame
         Of each row: group, sample, n_cells; the group of all cells first, then by name.
     """

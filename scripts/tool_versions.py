@@ -8,7 +8,7 @@ from pathlib import Path
 from latere.errors import StudyError
 from latere.job import run_script, start
 
-# What each environment is there for: a command that tells its version, or a Python package.
+# The tools of each environment: a command that prints its version, or a Python package.
 EDGER, DROPLET_UTILS = (
     ["Rscript", "-e", f"cat(as.character(packageVersion('{name}')))"]
     for name in ("edgeR", "DropletUtils")
@@ -27,7 +27,7 @@ TOOLS = {
     "edger": {"edgeR": EDGER, "R": ["R", "--version"], "rpy2": "rpy2"},
     "report": {"Jinja2": "jinja2", "plotly": "plotly"},
 }
-# What the environment of a branch has beside what it is there for.
+# Packages in the environment of a branch that are not its tools.
 PLUMBING = {"python", "pip", "pandas", "anndata", "pyarrow", "pyyaml"}
 NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*|\d{3,}")
 
@@ -38,7 +38,7 @@ def tool_version(tool: list[str] | str) -> str:
     Raises
     ------
     StudyError
-        It is not installed, or tells no version.
+        The tool is not installed, or prints no version.
     """
     if isinstance(tool, str):
         return version(tool)
@@ -47,7 +47,7 @@ def tool_version(tool: list[str] | str) -> str:
     if not found:
         raise StudyError(
             " ".join(tool),
-            f"tells no version: {answer.stdout + answer.stderr!r}",
+            f"prints no version: {answer.stdout + answer.stderr!r}",
             code="no-version",
         )
     return found.group()

@@ -112,7 +112,7 @@ def train_where_it_fits(cells: ad.AnnData, **settings):
             raise
         gpu = describe_gpu()
         logging.warning(
-            "%s: its memory does not hold the training (%s)\n  -> Training starts again on the "
+            "%s: its memory is too small for the training (%s)\n  -> Training starts again on the "
             "CPU, with the same seed; expect it to take longer. To train on a GPU, wait until no "
             "other job uses its memory, name a larger model (`gpu.model` in "
             "profiles/slurm/site.yaml), or reduce `deep.n_hidden` in the configuration.",

@@ -30,7 +30,7 @@ def vote(labels: pd.Series, clusters: pd.Series) -> pd.Series:
 
 
 def evidence_of(evidence: pd.DataFrame, types: pd.Series) -> np.ndarray:
-    """What speaks for the type that each cell was given.
+    """Evidence for the type that each cell was given.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from latere.locks import NoLocks, open_lock, try_lock
 def exclusive(path: Path):
     """Hold a shared file or folder for one job until it is made; others wait.
 
-    What is there is whole, and its folder may be one that we cannot write to: so it takes no lock.
+    A file that exists is complete, and its folder may not be writable: so it needs no lock.
     The lock ends with the process, and with its children that were started with `close_fds=False`.
 
     Parameters
@@ -36,11 +36,11 @@ def exclusive(path: Path):
     with open_lock(path.with_name(f".{path.name}.lock")) as lock:
         try:
             if not try_lock(lock):
-                logging.info("%s: another job makes it; waiting", path)
+                logging.info("%s: another job is making it; waiting", path)
                 fcntl.flock(lock, fcntl.LOCK_EX)
         except NoLocks:
             # Another job may be at work in its own workshop.
-            logging.warning("%s: no locks on this file system", path)
+            logging.warning("%s: this file system has no locks", path)
             yield
             return
         os.set_inheritable(lock.fileno(), True)

@@ -1,4 +1,4 @@
-"""Whether a disk takes any more, and what to say if it does not."""
+"""Whether a folder can be written to, and a message if it cannot."""
 
 import errno
 import sys
@@ -11,7 +11,7 @@ FULL_DISK = "The disk is full. "
 
 
 def why_not_writable(folder: Path, name: str = "") -> str:
-    """Why a folder takes no further megabyte: full, over quota, read-only; empty if it does.
+    """Why another megabyte cannot be written to a folder: full, over quota, read-only; else empty.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ def why_not_writable(folder: Path, name: str = "") -> str:
 
 
 def report_full(folders: list[Path]) -> None:
-    """Say at the end of a run which of its folders takes no more.
+    """Report at the end of a run which of its folders is full.
 
     Where Snakemake cannot write its own records, its last line asks for write permissions.
     """
     reasons = (why_not_writable(folder) for folder in folders if folder.is_dir())
     if reason := next((reason for reason in reasons if reason.startswith(FULL_DISK)), ""):
-        print(f"{reason} Make room there, then run the same command again.", file=sys.stderr)
+        print(f"{reason} Free space there, then run the same command again.", file=sys.stderr)

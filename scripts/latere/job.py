@@ -40,11 +40,11 @@ SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
 
 
 class JobError(Exception):
-    """A command of a job failed; its own words are in the rule's log."""
+    """A command of a job failed; its own output is in the rule's log."""
 
 
 def run_script(main: Callable, snakemake) -> None:
-    """Run a rule's script so that its outputs are whole or not there, whatever ends it.
+    """Run a rule's script so that its outputs are complete or absent, however it ends.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def start(snakemake) -> logging.Logger:
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(snakemake.threads)
-    # File descriptors, not sys.stdout: what compiled code and child processes say counts too.
+    # File descriptors, not sys.stdout: compiled code and child processes write there, too.
     try:
         log = os.open(str(snakemake.log[0]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     except OSError as error:
@@ -209,7 +209,7 @@ def _end_with_caller(caller: list[int]) -> None:
 
 def end_job() -> None:
     """End this job with all that it started, so that it writes no output any more."""
-    logging.error("Snakemake has ended, so this job ends too")
+    logging.error("Snakemake has ended, so this job ends, too")
     for process in list(_descendants(os.getpid())):
         with suppress(OSError):
             os.kill(process, signal.SIGKILL)
@@ -226,10 +226,10 @@ class _WithoutSecrets(logging.Formatter):
 
 
 def _explain(rule, terminal, kind, error, traceback):
-    """Tell an expected error in a sentence; show the traceback of any other.
+    """Report an expected error in a sentence; show the traceback of any other.
 
-    The reason goes to where the job's errors went at first, too: the log may lie on the disk that
-    is full. What a tool said of it is then lost, so it is found out anew.
+    The reason also goes to where the job's errors went at first: the log may lie on the disk that
+    is full. The message of a tool is then lost, so the reason is found again.
     """
     expected = isinstance(error, (StudyError, JobError))
     reason, full = str(error) if expected else f"{kind.__name__}: {error}", why_full()
@@ -242,7 +242,7 @@ def _explain(rule, terminal, kind, error, traceback):
 
 
 def why_full() -> str:
-    """Why a folder that the job writes to takes no more; empty if all of them do."""
+    """Why a folder of the job cannot be written to; empty if all of them can."""
     reasons = (why_not_writable(folder, name) for name, folder in WRITES_TO)
     return next(filter(None, reasons), "")
 
@@ -260,7 +260,7 @@ def run(command: list, **options) -> subprocess.CompletedProcess:
     Raises
     ------
     JobError
-        The program is missing or ended with another status than 0.
+        The program is missing or its exit status is not 0.
     """
     words = [str(word) for word in command]
     logging.info("$ %s", " ".join(words))

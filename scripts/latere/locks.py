@@ -23,7 +23,7 @@ def open_lock(path: Path) -> BinaryIO:
     Raises
     ------
     StudyError
-        A link lies in its place, which would let another user choose the file that we write.
+        The path is a link, by which another user could choose the file that we write.
     """
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -35,7 +35,7 @@ def open_lock(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        problem = "is a symbolic link, and a lock file may not be one"
+        problem = "is a symbolic link, but a lock file must be a regular file"
         raise StudyError(str(path), problem, "Remove the link.", code="symbolic-link") from None
     return os.fdopen(lock, "rb", buffering=0)
 

@@ -1,4 +1,4 @@
-"""Outputs of a job: whole or not there, and what was written is what the next job reads.
+"""Outputs of a job: complete or absent, and unchanged when the next job reads them.
 
 A job writes beside its outputs and renames them when its script has ended without an error. With
 each output lies a record of its size and checksum, which each job that reads it compares first.
@@ -26,7 +26,7 @@ def place(path: Path) -> Path:
 
 
 def stage(paths: list[str]) -> None:
-    """Make room for the outputs of a job; what an ended job left of them is removed.
+    """Prepare the folders for the outputs of a job; leftovers of an ended job are removed.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def stage(paths: list[str]) -> None:
 
 
 def publish(paths: list[str]) -> None:
-    """Give finished outputs their final names, and record what they hold.
+    """Give finished outputs their final names, and record their contents.
 
     Parameters
     ----------
@@ -79,9 +79,12 @@ def verify(paths: list[str]) -> None:
         except OSError:
             continue
         except ValueError:
-            fix = f"Remove it and {path}, and run again: both are made again."
+            fix = f"Remove the record and {path}, then run again: both are made again."
             raise StudyError(
-                str(record), "is damaged: it is not a record", fix, code="damaged-record"
+                str(record),
+                "is damaged: it is not a record of an output",
+                fix,
+                code="damaged-record",
             ) from None
         for name, (size, digest) in content.items():
             _compare(path, path / name, size, digest)
@@ -89,7 +92,7 @@ def verify(paths: list[str]) -> None:
 
 def _compare(path: Path, file: Path, size: int, digest: str | None) -> None:
     """Compare one file of an output with its record."""
-    fix = f"It was cut off or changed after that. Remove {path} and run again: it is made again."
+    fix = f"It was cut off or changed after it was written. Remove {path} and run again."
     try:
         # Of an open file: NFS may know the size of an older one by its name.
         with open(file, "rb") as opened:
@@ -100,14 +103,12 @@ def _compare(path: Path, file: Path, size: int, digest: str | None) -> None:
     if found != size:
         raise StudyError(
             str(file),
-            f"has {found:,} bytes; {size:,} bytes were written",
+            f"has {found:,} bytes, but {size:,} bytes were written",
             fix,
             code="changed-output",
         )
     if digest and _digest(file) != digest:
-        raise StudyError(
-            str(file), "has another content than was written", fix, code="changed-output"
-        )
+        raise StudyError(str(file), "was changed: its checksum differs", fix, code="changed-output")
 
 
 def _record(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Snakemake's internals: all that is used here of it and is not its documented API.
+"""Snakemake's internals: everything used here that is not its documented API.
 
 One place to look at after an upgrade. Each function has a test that runs the Snakemake which is
 installed, tests/unit/test_snakemake_internals.py; what is adapted of the SLURM plugin is in
@@ -17,7 +17,7 @@ from snakemake.logging import logger as logger
 from snakemake.settings.types import DeploymentMethod
 
 GROUP = re.compile(r"Group job (\S+) \(jobs in lexicogr. order\):$")
-# As the plugin for SLURM tells it.
+# As the plugin for SLURM prints it.
 SUBMITTED = re.compile(
     r"^Job (\S+) has been submitted with SLURM jobid (\d+) "
     r"\(log: .*?/slurm_logs/(?:rule|group)_([^/]+)/.*\)\.$",
@@ -27,7 +27,7 @@ SUBMITTED = re.compile(
 
 # SLURM's log of a job that failed.
 FAILED_LOG = re.compile(r"(/[^,\n]*/slurm_logs/[^,\n]*\.log) \(check log")
-# A job of a dry run, and what is told of it.
+# A job of a dry run, and its fields.
 RULE = re.compile(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)*)", re.MULTILINE)
 FIELD = re.compile(r"^ {4}(\w+): (.*)$", re.MULTILINE)
 
@@ -106,7 +106,7 @@ def read_dry_run(text: str) -> list[tuple[str, dict[str, str], int]]:
     Raises
     ------
     ValueError
-        Other numbers of jobs than in Snakemake's own table: its printout has changed.
+        The numbers of jobs differ from Snakemake's own table: its printout has changed.
     """
     jobs = []
     for rule, block in RULE.findall(text):

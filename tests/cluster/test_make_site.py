@@ -36,7 +36,7 @@ def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
     # What a person has written is not written over, unless that is said.
     file.write_text("jobs: 5\n")
     done = make_site()
-    assert done.returncode == 1 and "is your own already" in done.stderr
+    assert done.returncode == 1 and "[own-file]" in done.stderr
     assert file.read_text() == "jobs: 5\n"
     assert make_site("--force").returncode == 0
     assert file.read_text() == told

@@ -151,11 +151,11 @@ ANNOTATIONS = {
     "genes only": (GENE[0], "(1 gene) [no-exons]"),
     "no gene_id": (
         [*GENE, GENE[2].replace("gene_id", "gene")],
-        "row 4: an exon without gene_id [missing-attribute]",
+        "row 4: has an exon without gene_id [missing-attribute]",
     ),
     "no transcript_id": (
         [GENE[2].replace("transcript_id", "t")],
-        "row 1: an exon without transcript_id",
+        "row 1: has an exon without transcript_id [missing-attribute]",
     ),
     "GFF3 lines": (
         ["chr1\ts\texon\t1\t9\t.\t+\t.\tID=e1;Parent=t1"],

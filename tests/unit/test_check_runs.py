@@ -270,7 +270,7 @@ def test_symbols_that_stand_there_twice(donors, sound):
     names = [NAMES[0]] * 20 + NAMES[20:]
     by_id = donors.run("l2", "l2", counts, barcodes, IDS, names)
     assert not troubles(table := check(sound | {"l2": by_id}))
-    assert table["detail"].str.contains("19 symbols stand there more than once, kept apart").any()
+    assert table["detail"].str.contains("19 symbols appear more than once, kept apart").any()
     by_symbol = donors.run("l2", "l2", counts, barcodes, names, names)
     assert troubles(check({"l2": by_symbol}))["l2", "duplicated symbols"] == WARN
 
@@ -318,7 +318,7 @@ def test_whole_numbers_that_are_hardly_counts(sound):
     run = sound["h2"]
     for told, facts in (
         ("normalised and rounded", {"depth_cv": 0.003}),
-        ("made binary", {"largest_count": 1}),
+        ("binarised", {"largest_count": 1}),
     ):
         table = check(sound | {"h2": replace(run, facts=run.facts | facts)})
         assert troubles(table) == {("h2", "counts"): WARN}

@@ -74,7 +74,7 @@ WRONG = {
     "backwards": ({"umi": "8-5"}, "column 'umi': 8-5 ends before it begins [not-positions]"),
     "long UMI": (
         {"umi": "5-21"},
-        "column 'umi': 5-21 has 17 bases [long-barcode]\n  -> STAR takes 16",
+        "column 'umi': 5-21 has 17 bases [long-barcode]\n  -> ",
     ),
     "UMI in parts": ({"umi": "5-6,7-8"}, "[umi-parts]"),
     "strand": ({"strand": "forward"}, "column 'strand': 'forward' is not Forward or Reverse"),

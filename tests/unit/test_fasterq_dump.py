@@ -88,8 +88,8 @@ def test_a_spot_without_one_of_its_reads_is_refused(archives, start, tmp_path):
     """fasterq-dump writes its cDNA into the file of the barcodes, and tells nothing."""
     assert start(archives / "gap.sra").wait() == 1
     log = (tmp_path / "log").read_text()
-    assert "gap.sra: holds 500 spots, but unpacked reads of gap_1.fastq 500, " in log
-    assert "take the original FASTQ files" in log and "Traceback" not in log
+    assert "gap.sra: has 500 spots, but the numbers of unpacked reads are: gap_1.fastq 500, " in log
+    assert "use the original FASTQ files" in log and "Traceback" not in log
 
 
 def test_half_of_the_reads_is_not_taken_for_all(archives, start, tmp_path, monkeypatch):
@@ -106,7 +106,10 @@ def test_half_of_the_reads_is_not_taken_for_all(archives, start, tmp_path, monke
     monkeypatch.setenv("PATH", str(fake.parent), prepend=":")
     assert start(archives / "whole.sra").wait() == 1
     log = (tmp_path / "log").read_text()
-    assert "holds 500 spots, but unpacked reads of whole_1.fastq 1, whole_2.fastq 1" in log
+    assert (
+        "has 500 spots, but the numbers of unpacked reads are: whole_1.fastq 1, whole_2.fastq 1"
+        in log
+    )
 
 
 def test_a_tool_that_fails_fails_the_job(archives, start, tmp_path, monkeypatch):

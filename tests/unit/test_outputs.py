@@ -260,7 +260,7 @@ def test_what_a_killed_job_left_hides_nothing_of_the_next(running, call):
     assert call("--", "read.txt").wait(60) == 1
     assert not (folder / "read.txt").exists()
     said = (folder / "out").read_text()
-    assert "read: made/table.tsv: has 3 bytes; 5 bytes were written" in said
+    assert "read: made/table.tsv: has 3 bytes, but 5 bytes were written" in said
     assert "Traceback" not in (folder / "read.log").read_text()
 
 

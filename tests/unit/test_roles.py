@@ -129,7 +129,7 @@ def test_technical_reads_dropped(reads, write, table):
 def test_wrong_chemistry(reads, write, table):
     wrong = [read[15::-1] + read[16:] + "AC" for read in reads["barcode"]]
     files = [[write("1.fastq.gz", wrong)], [write("2.fastq.gz", reads["cdna"])]]
-    message = "under 50% of the first reads have a barcode of v2 (1.fastq.gz (28 bp): 0.0% valid"
+    message = "% of the first reads have a barcode of v2 (1.fastq.gz (28 bp): 0.0% valid"
     refuse(files, table, message, "It looks like v3, 100.0% valid in 1.fastq.gz (28 bp)")
     assert list(assign_roles(files, list(table), table, "x")["candidates"]) == ["v3"]
 
@@ -137,8 +137,8 @@ def test_wrong_chemistry(reads, write, table):
 def test_barcodes_of_no_list(reads, write, table):
     wrong = ["A" + read for read in reads["barcode"]]
     files = [[write("1.fastq.gz", wrong)], [write("2.fastq.gz", reads["cdna"])]]
-    refuse(files, table, "under 50%", "[unknown-barcodes]", "1.fastq.gz (27 bp): 0.0%")
-    message = "under 50% of the first reads have a barcode of any chemistry in the table; at best"
+    refuse(files, table, "less than 50%", "[unknown-barcodes]", "1.fastq.gz (27 bp): 0.0%")
+    message = "% of the first reads have a barcode of any chemistry in the table; at best"
     refuse(files, table, message, "add a row", asked=table)
 
 
@@ -315,9 +315,9 @@ def test_lane_of_another_chemistry(reads, write, table):
         [write("1a.fastq.gz", reads["barcode"]), write("1b.fastq.gz", other, 2)],
         [write("2a.fastq.gz", reads["cdna"]), write("2b.fastq.gz", reads["cdna"], 2)],
     ]
-    found = "lane 2: it is of another chemistry (v3, 100.0% valid in 1b.fastq.gz (28 bp)) than lane"
+    found = "lane 2: has another chemistry (v3, 100.0% valid in 1b.fastq.gz (28 bp)) than lane"
     refuse(files, table, found, "lane 1 (v2, 100.0% valid in 1a.fastq.gz (26 bp)", asked=table)
-    refuse(files, table, "lane 2", "under 50%", "It looks like v3, 100.0% valid in 1b.fastq.gz")
+    refuse(files, table, "lane 2", "less than 50%", "It looks like v3, 100.0% valid in 1b.fastq.gz")
 
 
 def test_lanes_in_different_order(reads, write, table):

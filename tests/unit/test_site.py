@@ -133,7 +133,7 @@ def test_partitions_of_others_are_left_out(partitions):
     assert list(site["partitions"]) == ["gpu"]
     assert "short is left out: AllowAccounts=theirs,others" in notes
     assert "long is left out: DenyAccounts=lab" in notes
-    assert "every partition has GPUs, so that CPU jobs have to run there too" in notes
+    assert "every partition has GPUs, so CPU jobs run there too" in notes
 
 
 def test_cluster_that_takes_no_jobs(partitions):

@@ -19,7 +19,7 @@ TOLD = {
     "dropped": ("assign_roles", "lane 1: no read with barcodes of any chemistry in the table"),
     "other_kit": (
         "assign_roles",
-        "lane 1: under 50% of the first reads have a barcode of 10xv3 (other_kit_L001_R1_"
+        "lane 1: less than 50% of the first reads have a barcode of 10xv3 (other_kit_L001_R1_"
         "001.fastq.gz (26 bp): ",
     ),
     "fewer": (

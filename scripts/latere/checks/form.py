@@ -20,7 +20,7 @@ KINDS = {"ensembl": "Ensembl ids", "symbol": "gene symbols", "other": "ids of an
 
 
 def check_counts(run: Run) -> dict:
-    """Whether whole numbers may be something else than counts of molecules."""
+    """Whether whole numbers may be something other than counts of molecules."""
     about, largest = run.facts["counts"], run.facts["largest_count"]
     depth_cv, barcodes = run.facts["depth_cv"], run.facts["barcodes"]["with_counts"]
     integers = np.issubdtype(np.dtype(about["stored_as"]), np.integer)
@@ -34,17 +34,17 @@ def check_counts(run: Run) -> dict:
             "normalised and rounded, or thinned to one depth. Give the counts before that"
         )
     elif barcodes >= FEW_CELLS and largest == 1:
-        fix = ", but no count is above 1: they look as if made binary. Give the counts themselves"
+        fix = ", but no count is above 1: they look binarised. Give the counts themselves"
     return row(run.name, "counts", WARN if fix else PASS, largest, f"{detail}{fix}.")
 
 
 def check_barcodes(runs: list[Run]):
-    """Raw or filtered, against what the data look like; counts; what was left out."""
+    """Raw or filtered, compared with the data; counts; features left out."""
     for run in runs:
         about = run.facts["barcodes"]
         agree = about["kind"] in ("both", about["looks"])
         detail = (
-            f"{about['number']:,} barcodes, none twice; {about['kind']}, as the "
+            f"{about['number']:,} barcodes, none duplicated; {about['kind']}, as the "
             f"{about['decided_by']} {'tell' if about['decided_by'] == 'data' else 'tells'}: "
             f"{about['reason']}."
         )
@@ -54,7 +54,7 @@ def check_barcodes(runs: list[Run]):
         yield check_counts(run)
         if left_out := run.facts["left_out"]:
             named = ", ".join(f"{number:,} {kind}" for kind, number in left_out.items())
-            detail = f"Features that are no gene expression are left out: {named}."
+            detail = f"Features other than gene expression are left out: {named}."
             yield row(run.name, "left-out features", PASS, sum(left_out.values()), detail)
 
 
@@ -87,10 +87,8 @@ def check_genes(runs: list[Run]):
         yield row(run.name, "genes", verdict, share, detail + (fix or "."))
         twice = about["duplicated_ids"] or about["duplicated_names"]
         many = about["duplicated_ids"] > MANY_TWICE * len(run.genes)
-        what = "identifiers stand" if about["duplicated_ids"] else "symbols stand"
-        detail = (
-            f"{twice:,} {what} there more than once" if twice else "No symbol stands there twice"
-        )
+        what = "identifiers appear" if about["duplicated_ids"] else "symbols appear"
+        detail = f"{twice:,} {what} more than once" if twice else "No symbol appears twice"
         detail += ", kept apart by a number" if about["duplicated_ids"] else ""
         detail += ", kept apart by their ids" if twice and not about["duplicated_ids"] else ""
         fix = ". Their counts are split: give the matrix by Ensembl ids." if many else "."
@@ -135,12 +133,14 @@ def check_species(runs: list[Run]):
     known = Counter(told["name"] for told in found.values() if told["name"] != "unknown")
     for name, told in found.items():
         if told["name"] == "unknown":
-            logging.info("species: not checked for %s, its genes tell none", name)
+            logging.info("species: not checked for %s, its genes show none", name)
             continue
         usual, _ = known.most_common(1)[0]
         numbers = f"{told['human']:,} genes are named as of human, {told['mouse']:,} as of mouse"
         if told["name"] != usual:
-            detail = f"{numbers}: {told['name']}, and most runs {usual}. Give runs of one species."
+            detail = (
+                f"{numbers}: {told['name']}, but most runs are {usual}. Give runs of one species."
+            )
             yield row(name, "species", FAIL, np.nan, detail)
         elif usual == "mixed":
             detail = f"{numbers}: two species. Give the genes and the cells of one."

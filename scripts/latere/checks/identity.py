@@ -34,8 +34,8 @@ def find_sex(female: int, male: int, molecules: int) -> str:
     Returns
     -------
     str
-        `female`, `male`; `both` or `neither` where they are in contradiction; empty if there are
-        too few molecules to say.
+        `female`, `male`; `both` or `neither` where they contradict each other; empty if
+        there are too few molecules to say.
     """
     if max(female, male) < SEX_COUNTS:
         return "neither" if molecules * SEX_SHARE >= SEX_COUNTS else ""
@@ -45,7 +45,7 @@ def find_sex(female: int, male: int, molecules: int) -> str:
 
 
 def check_sex(runs: list[Run], samples: dict[str, dict]):
-    """Sex genes against the sheet's column `sex` or `gender`, and between the runs of a sample."""
+    """Sex genes compared with the sheet's column `sex` or `gender`, and among a sample's runs."""
     for sample, columns in samples.items():
         named = {name.lower(): value.strip().lower() for name, value in columns.items()}
         told = SEXES.get(named.get("sex") or named.get("gender"))
@@ -59,7 +59,7 @@ def check_sex(runs: list[Run], samples: dict[str, dict]):
             detail = f"Its runs are of different sex by XIST and Y genes ({named}): one is swapped."
             yield row(sample, "sex of its runs", FAIL, np.nan, detail)
         if not told:
-            logging.info("sex: not checked for %s, the sheet tells neither female nor male", sample)
+            logging.info("sex: not checked for %s, the sheet says neither female nor male", sample)
             continue
         female, male = np.sum([run.sex_counts for run in own], axis=0)
         molecules = int(sum(run.halves.sum() for run in own))
@@ -131,8 +131,8 @@ def check_duplicates(runs: list[Run]):
         if number and share >= IDENTICAL:
             detail = (
                 f"{number:,} of its {run.called:,} cells have exactly the counts of cells of run "
-                f"{names[twin]} (sample {runs[twin].sample}): one matrix, or parts of it, stands "
-                "there twice. Take one of the runs out of the sheet."
+                f"{names[twin]} (sample {runs[twin].sample}): one matrix, or parts of it, appears "
+                "twice. Remove one of the runs from the sheet."
             )
             yield row(run.name, "duplicate", FAIL, share, detail)
             continue
@@ -152,8 +152,8 @@ def check_duplicates(runs: list[Run]):
             yield row(run.name, "duplicate", PASS, identical[at].max() / run.called, detail)
             continue
         fix = {
-            FAIL: "one library was counted twice. Give its lanes in one row, or take one run out.",
-            WARN: "index hopping between libraries of one flow cell, or cells stand in both.",
+            FAIL: "one library was counted twice. Give its lanes in one row, or remove one run.",
+            WARN: "index hopping between libraries of one flow cell, or cells are in both.",
         }[verdict]
         detail = (
             f"{shared[at, other]:,} of its {run.called:,} barcodes are those of run {names[other]} "

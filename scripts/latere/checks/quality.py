@@ -6,7 +6,7 @@ from latere.checks.runs import FAIL, FEW_CELLS, PASS, STUDY, WARN, Run, row
 from latere.design import MIN_SAMPLES
 from latere.doublets import expected_doublets
 
-# Limits are made to take a tail off; where most cells are one, the limits or the run are wrong.
+# Limits remove a tail; where most cells are beyond them, the limits or the run are wrong.
 MOST_LOST = 0.5
 # An alarm needs three times the expected doublets, and a fifth of the run, as overloaded runs have
 # their share by design.
@@ -38,7 +38,7 @@ def check_cells(runs: list[Run]):
         yield row(run.name, "cells", verdict, run.kept, detail + fix)
         if run.called:
             many = lost > MOST_LOST
-            detail = f"{lost:.0%} of the called cells fall to the limits or as doublets"
+            detail = f"{lost:.0%} of the called cells are removed by the limits or as doublets"
             fix = ". See the waterfall, and set `cells.samples` for this sample." if many else "."
             yield row(run.name, "cells lost", WARN if many else PASS, lost, detail + fix)
         if run.doublets is not None and run.called:
@@ -48,7 +48,7 @@ def check_cells(runs: list[Run]):
                 f"{share:.1%} of {run.called:,} cells are called doublets; {usual:.1%} are usual "
                 "for as many cells in droplets"
             )
-            fix = ". Look at the scores: cells in transition are called, too." if many else "."
+            fix = ". Look at the scores: cells in transition may be called, too." if many else "."
             yield row(run.name, "doublets", WARN if many else PASS, share, detail + fix)
 
 
@@ -67,7 +67,9 @@ def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: i
     for sample, number in kept.items():
         few = number < min_cells
         detail = f"{number:,} cells are kept of run {', '.join(of[sample])}"
-        fix = f": fewer than {min_cells} (`de.min_cells`), so it is no replicate." if few else "."
+        fix = (
+            f": fewer than {min_cells} (`de.min_cells`), so it is not a replicate." if few else "."
+        )
         yield row(sample, "cells of the sample", (FAIL if few else PASS), number, detail + fix)
     for contrast, names in sides.items():
         enough = {
@@ -91,7 +93,7 @@ def check_mitochondria(runs: list[Run]):
     for run in runs:
         if run.called and not run.has_mitochondria:
             detail = (
-                "it has no mitochondrial gene, or none by the names of `cells.gene_sets`, so "
+                "It has no mitochondrial gene, or none with a name of `cells.gene_sets`, so "
                 "`max_percent_mt` removes none of its cells. Give the matrix with all genes, or "
                 "add their names."
             )
@@ -99,19 +101,19 @@ def check_mitochondria(runs: list[Run]):
 
 
 def check_ambient(runs: list[Run]):
-    """Whether ambient RNA was taken out of all runs alike, where the configuration asks for it."""
+    """Whether ambient RNA was removed from all runs alike, where the configuration asks for it."""
     left = [run.name for run in runs if run.ambient["share"] is None]
     for run in runs:
         share = run.ambient["share"]
         if share is None:
-            detail = f"Nothing was taken out. {run.ambient['reason']}"
+            detail = f"Nothing was removed. {run.ambient['reason']}"
             yield row(run.name, "ambient RNA", WARN, np.nan, detail)
         else:
-            yield row(run.name, "ambient RNA", PASS, share, f"{share:.1%} was taken out.")
+            yield row(run.name, "ambient RNA", PASS, share, f"{share:.1%} was removed.")
     if 0 < len(left) < len(runs):
         detail = (
-            f"It was taken out of {len(runs) - len(left)} runs, and not of {', '.join(left)}: what "
-            "differs between them may be that. Give all runs raw, or set `cells.remove_ambient` "
-            "to false."
+            f"It was removed from {len(runs) - len(left)} runs, but not from {', '.join(left)}: "
+            "this may cause differences between them. Give all runs raw, or set "
+            "`cells.remove_ambient` to false."
         )
         yield row(STUDY, "ambient RNA", FAIL, len(left), detail)

@@ -1,4 +1,4 @@
-"""What the checks know of a run, and what they say of it."""
+"""The facts of a run that the checks use, and the rows of their table."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ FEW_CELLS = 50
 
 @dataclass(eq=False)
 class Run:
-    """What is known of a run.
+    """Facts of a run.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Run:
     barcodes
         By called cell: barcode, n_counts, n_genes and `key`, which tells its counts.
     ambient
-        As `call_cells` tells it.
+        As `call_cells` writes it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The first version of a site file, found out from the cluster at hand: `make site`."""
+"""The first version of a site file, from what the cluster reports: `make site`."""
 
 import argparse
 import getpass
@@ -75,7 +75,7 @@ def parse_nodes(text: str) -> dict[str, list[dict]]:
     Returns
     -------
     dict
-        By partition one entry a kind of node: `mem_mb` (MB), `threads`, `gpus` (models; '' for a
+        By partition one entry per kind of node: `mem_mb` (MB), `threads`, `gpus` (models; '' for a
         GPU whose model SLURM does not name).
     """
     nodes = defaultdict(list)
@@ -92,7 +92,7 @@ def parse_nodes(text: str) -> dict[str, list[dict]]:
 
 
 def why_closed(partition: Mapping[str, str], account: str | None) -> str:
-    """Why a partition takes no jobs of the user; empty if it does.
+    """Why a partition rejects the jobs of the user; empty if it accepts them.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def describe_site(
     account: str | None,
     tres: bool,
 ) -> tuple[dict, list[str]]:
-    """A site as its cluster tells it.
+    """Describe the site of a cluster.
 
     Parameters
     ----------
@@ -163,12 +163,12 @@ def describe_site(
     Returns
     -------
     dict, list of str
-        `account`, `partitions` and `gpu` of the site file; and what else a person should know.
+        `account`, `partitions` and `gpu` of the site file; and notes for the user.
 
     Raises
     ------
     StudyError
-        No partition takes jobs.
+        No partition accepts jobs.
     """
     closed = {name: why_closed(lines, account) for name, lines in partitions.items()}
     notes = [f"{name} is left out: {why}" for name, why in closed.items() if why]
@@ -178,9 +178,11 @@ def describe_site(
         if not closed[name] and name in nodes
     }
     if not limits:
-        told = "; ".join(notes) or "none is there"
+        told = "; ".join(notes) or "there is none"
         raise StudyError(
-            "scontrol show partition", f"no partition takes your jobs: {told}", code="no-partition"
+            "scontrol show partition",
+            f"no partition accepts your jobs: {told}",
+            code="no-partition",
         )
     models = {
         name: sorted({model for node in nodes[name] for model in node["gpus"]}) for name in limits
@@ -189,7 +191,7 @@ def describe_site(
     cpu = {name: limit for name, limit in limits.items() if name not in with_gpu}
     if not cpu:
         cpu = limits
-        notes.append("every partition has GPUs, so that CPU jobs have to run there too")
+        notes.append("every partition has GPUs, so CPU jobs run there too")
     gpu = None
     if with_gpu:
         chosen = max(with_gpu, key=lambda name: minutes_of(limits[name]))
@@ -269,9 +271,9 @@ def _ask(*command: str) -> str:
 
 
 def main() -> None:
-    """Write the site file: in place of the one as cloned, of another only if told."""
+    """Write the site file; one with local edits is overwritten only with --force."""
     parser = argparse.ArgumentParser(prog="make site", description=main.__doc__)
-    parser.add_argument("--force", action="store_true", help="write over a file of your own")
+    parser.add_argument("--force", action="store_true", help="overwrite a file with local edits")
     force = parser.parse_args().force
     file = Path(SITE)
     own = file.exists() and file.read_text(encoding="utf-8") != render_site(AS_CLONED)
@@ -280,7 +282,10 @@ def main() -> None:
         if own and not force:
             print(render_site(site, notes))
             raise StudyError(
-                SITE, "is your own already", "To write over it: make site FORCE=1", code="own-file"
+                SITE,
+                "has local edits and was not overwritten",
+                "To overwrite it: make site FORCE=1",
+                code="own-file",
             )
     except StudyError as error:
         sys.exit(str(error))

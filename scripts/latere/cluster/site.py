@@ -48,15 +48,18 @@ def read_site(path: str) -> dict:
     Raises
     ------
     StudyError
-        No such file, no YAML, or unknown, missing or mistyped keys.
+        The file does not exist, is not YAML, or has unknown, missing or mistyped keys.
     """
-    fix = "the path; `make site` writes a file from the cluster it stands on"
+    fix = "the path; `make site` writes a file for the cluster where it runs"
     text = read_text(path, fix, MOST_BYTES)
     site = parse_yaml(text, path)
     # YAML takes 12:00:00 for a number to the base 60: 43200 minutes.
     if odd := re.search(r"\b((max_)?runtime: *[1-9][0-9]*(:[0-5]?[0-9])+)\b", text):
         raise StudyError(
-            path, f"{odd[1]} is a number to YAML", "Write minutes, or 12h.", code="number-to-yaml"
+            path,
+            f"YAML reads {odd[1]} as a number",
+            "Write minutes, or 12h.",
+            code="number-to-yaml",
         )
     schema = load_schema(SCHEMA)
     site = check_config(site, path, schema)
@@ -82,12 +85,12 @@ def minutes_of(limits: Mapping, where: str = "") -> float:
         return parse_time_to_minutes(limits["max_runtime"]) if "max_runtime" in limits else math.inf
     except WorkflowError:
         raise StudyError(
-            where, f"{limits['max_runtime']!r} is no time", TIMES, code="not-a-time"
+            where, f"{limits['max_runtime']!r} is not a time", TIMES, code="not-a-time"
         ) from None
 
 
 def _check_rules(names: Iterable[str], where: str) -> None:
-    """Refuse a name that no rule has: Snakemake would pass over it without a word."""
+    """Reject a name that no rule has: Snakemake would ignore it silently."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk")]
     rules = [rule for text in texts for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)]
     for name in names:
@@ -98,7 +101,7 @@ def _check_rules(names: Iterable[str], where: str) -> None:
 
 
 def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> None:
-    """Refuse what comes to no number: Snakemake would take it as a text, and fail late."""
+    """Reject a value that is not a number: Snakemake would read it as text, and fail late."""
     if isinstance(value, int) or (name == "runtime" and re.fullmatch(r"[0-9.]+ *[smhdw]", value)):
         return
     try:
@@ -112,7 +115,7 @@ def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> N
 
 
 def open_site() -> dict:
-    """The site of the profile; what is wrong with it ends Snakemake in a sentence."""
+    """The site of the profile; a problem in it ends Snakemake with its message."""
     try:
         return read_site(SITE)
     except StudyError as error:

@@ -41,12 +41,12 @@ class Login(urllib.request.BaseHandler):
                     path, "the netrc does not exist", fix, code="missing-file"
                 ) from None
             hosts = {}
-        # The parser quotes the line in its message, password and all.
+        # The message of the parser quotes the line with its password.
         except (netrc.NetrcParseError, UnicodeDecodeError, OSError) as error:
             problem = "the netrc cannot be read"
             if line := getattr(error, "lineno", None):
                 problem += f" (line {line})"
-            fix = f"Write {NETRC_LINE}; only you may read the file (chmod 600)."
+            fix = f"Write lines like {NETRC_LINE}, and let only you read the file (chmod 600)."
             fault = StudyError(path or "~/.netrc", problem, fix, code="unreadable-file")
             if path:
                 raise fault from None

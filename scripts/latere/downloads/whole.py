@@ -1,4 +1,4 @@
-"""What shows that a file is the right one, and whole: its first bytes, its end, a checksum."""
+"""Signs that a file is the right one, and complete: its first bytes, its end, a checksum."""
 
 import gzip
 import hashlib
@@ -33,7 +33,7 @@ def is_html(path: Path, kind: str) -> bool:
 
 
 def check_kind(url: str, path: Path) -> None:
-    """Whether a file is what its name says.
+    """Check that a file has the type of its suffix.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def check_kind(url: str, path: Path) -> None:
 
 
 def shows_end(path: Path) -> bool:
-    """Whether a file shows by itself that it is whole.
+    """Whether the content of a file shows that it is complete.
 
     Returns
     -------

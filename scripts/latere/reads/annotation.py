@@ -16,7 +16,7 @@ BIOTYPES |= {f"IG_{part}_gene" for part in ("C", "D", "J", "LV", "V")}
 BIOTYPES |= {f"TR_{part}_gene" for part in ("C", "D", "J", "V")}
 BIOTYPES |= {f"IG_{part}_pseudogene" for part in ("C", "J", "V")}
 BIOTYPES |= {f"TR_{part}_pseudogene" for part in ("J", "V")}
-# Most of an annotation's exons may not be left out in silence.
+# Most of an annotation's exons may not be left out silently.
 MOST_MISSING = 0.5
 GENE_ID, TRANSCRIPT_ID = attribute("gene_id"), attribute("transcript_id")
 # As GENCODE and as Ensembl names them.
@@ -34,7 +34,7 @@ class Gene:
     contig, start
         Where it begins.
     biotype
-        Empty if the annotation does not tell.
+        Empty if the annotation has none.
     passes
         By feature (`transcript`, `exon`), whether a line has a biotype to keep and no tag of a
         readthrough.
@@ -78,7 +78,7 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
             columns = line.split(b"\t")
             where = f"{gtf}, row {row}"
             if len(columns) < 9:
-                fix = "A GTF has 9 columns, separated by tabs; a file that was cut ends like this."
+                fix = "A GTF has 9 columns, separated by tabs. The file may be cut off."
                 raise StudyError(where, f"has {len(columns)} columns", fix, code="column-number")
             feature, attributes = columns[2].decode(errors="replace"), columns[8]
             features[feature] += 1
@@ -89,7 +89,7 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
                 if not found or not TRANSCRIPT_ID.search(attributes):
                     lost = "transcript_id" if found else "gene_id"
                     gff = "; it looks like GFF3" if b"=" in attributes.split(b";")[0] else ""
-                    problem = f"an exon without {lost}{gff}"
+                    problem = f"has an exon without {lost}{gff}"
                     fix = "Give the annotation as GTF, with gene_id and transcript_id."
                     raise StudyError(where, problem, fix, code="missing-attribute")
                 contig = columns[0].decode(errors="replace")
@@ -98,8 +98,8 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
             if found:
                 add_line(genes, found[1].decode(errors="replace"), feature, columns)
     if not exons:
-        told = ", ".join(f"{count:,} {name}" for name, count in features.most_common(5))
-        problem = f"holds no exon, so no gene can be counted ({told or 'no lines'})"
+        found = ", ".join(f"{count:,} {name}" for name, count in features.most_common(5))
+        problem = f"has no exon, so no gene can be counted ({found or 'no lines'})"
         raise StudyError(
             str(gtf), problem, "Give an annotation as GTF, with exon lines.", code="no-exons"
         )
@@ -120,17 +120,17 @@ def check_end(start: bytes, end: bytes, contig: str, lengths: dict, where: str, 
         raise StudyError(
             where,
             told,
-            "Columns 4 and 5 of a GTF are its first and last base.",
+            "Columns 4 and 5 of a GTF are the first and the last base.",
             code="not-positions",
         )
     if int(end) > lengths.get(contig, int(end)):
         problem = f"{told}, but {contig} has {lengths[contig]:,} bases in {fasta}"
-        fix = "Take genome and annotation of the same assembly."
+        fix = "Use genome and annotation of the same assembly."
         raise StudyError(where, problem, fix, code="outside-contig")
 
 
 def add_line(genes: dict[str, Gene], name: str, feature: str, columns: list[bytes]) -> None:
-    """Note what a line, `transcript` or `exon`, tells of its gene."""
+    """Record what a line, `transcript` or `exon`, says about its gene."""
     attributes, start = columns[8], int(columns[3]) if columns[3].isdigit() else 0
     gene = genes.get(name)
     if gene is None:
@@ -168,7 +168,7 @@ def check_contigs(exons: dict[str, int], lengths: dict[str, int], gtf, fasta) ->
     """
     missing = [contig for contig in exons if contig not in lengths]
     known = {common_name(contig): contig for contig in lengths}
-    # The mitochondrion has few exons, so a share would not tell.
+    # The mitochondrion has few exons, so a share would not show it.
     renamed = [(contig, known.get(common_name(contig))) for contig in missing]
     renamed = [(ours, theirs) for ours, theirs in renamed if theirs]
     count, total = sum(exons[contig] for contig in missing), sum(exons.values())
@@ -180,9 +180,9 @@ def check_contigs(exons: dict[str, int], lengths: dict[str, int], gtf, fasta) ->
     )
     if renamed:
         names = [f"'{theirs}' and '{ours}'" for ours, theirs in renamed[:1]]
-        fix = f"Take genome and annotation from the same source: {names[0]} do not match."
+        fix = f"Use genome and annotation from the same source: {names[0]} do not match."
     else:
-        fix = "Take genome and annotation of the same species and assembly, from the same source."
+        fix = "Use genome and annotation of the same species and assembly, from the same source."
     raise StudyError(str(gtf), problem, fix, code="contigs-differ")
 
 

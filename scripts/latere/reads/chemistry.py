@@ -26,7 +26,7 @@ COLUMNS = (
 AUTO = "auto"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 POSITIONS = re.compile(r"([1-9][0-9]{0,3})-([1-9][0-9]{0,3})")
-# STAR packs two bits a base: a barcode part into 64 bits, a UMI into 32.
+# STAR packs a base into two bits: a barcode part into 64 bits, a UMI into 32.
 MAX_BARCODE, MAX_UMI = 31, 16
 
 
@@ -76,7 +76,7 @@ class Chemistry:
 
     @property
     def whitelist_names(self) -> list[str]:
-        """Names of the lists as the workflow unpacks them, one a part."""
+        """Names of the lists as the workflow unpacks them, one per part."""
         return [whitelist_name(whitelist) for whitelist in self.whitelists]
 
     def differs_in_strand_only(self, other: "Chemistry") -> bool:
@@ -108,7 +108,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
     Raises
     ------
     StudyError
-        All that is wrong in it: file, row, column, and how to fix it.
+        All problems of the table: file, row, column, and how to fix each.
     """
     rows = [
         (number, [cell.strip() for cell in line.split("\t")])
@@ -116,7 +116,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
     ]
     if not rows:
         raise StudyError(
-            str(path), "holds no chemistry", "Add a header and one row a chemistry.", code="no-rows"
+            str(path), "has no chemistry", "Add a header and one row per chemistry.", code="no-rows"
         )
     header = rows[0][1]
     errors = _check_header(header, f"{path}, row {rows[0][0]}")
@@ -146,7 +146,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
             errors.append(
                 StudyError(
                     f"{where}, column 'chemistry'",
-                    f"'{chemistry.name}' stands there twice",
+                    f"'{chemistry.name}' appears twice",
                     "Give each row a name of its own.",
                     code="duplicated-name",
                 )
@@ -163,7 +163,7 @@ def _check_header(header: list[str], where: str) -> list[StudyError]:
     errors = [
         StudyError(
             where,
-            f"column '{name}' stands there {count} times",
+            f"column '{name}' appears {count} times",
             "Keep one.",
             code="duplicated-column",
         )
@@ -204,7 +204,7 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
     if not NAME.fullmatch(name) or name == AUTO:
         raise refuse(
             "chemistry",
-            f"{name!r} is no name",
+            f"{name!r} is not a valid name",
             f"Use letters, digits, '.', '_' and '-'; '{AUTO}' has a meaning of its own.",
             code="invalid-name",
         )
@@ -213,28 +213,30 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         found = [POSITIONS.fullmatch(part.strip()) for part in row[column].split(",")]
         if not all(found):
             fix = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
-            raise refuse(column, f"{row[column]!r} are no positions", fix, code="not-positions")
+            raise refuse(
+                column, f"{row[column]!r} is not a list of positions", fix, code="not-positions"
+            )
         spans[column] = [(int(match[1]), int(match[2])) for match in found]
         for first, last in spans[column]:
             if last < first:
                 raise refuse(
                     column,
                     f"{first}-{last} ends before it begins",
-                    "Exchange the two.",
+                    "Swap the two.",
                     code="not-positions",
                 )
             if last - first >= most:
                 raise refuse(
                     column,
                     f"{first}-{last} has {last - first + 1} bases",
-                    f"STAR takes {most} at most; cut a barcode into parts.",
+                    f"STAR accepts at most {most}; split a barcode into parts.",
                     code="long-barcode",
                 )
     if len(spans["umi"]) > 1:
         raise refuse(
             "umi",
             f"{row['umi']!r} has {len(spans['umi'])} parts",
-            "A UMI is one piece.",
+            "A UMI has one part.",
             code="umi-parts",
         )
     for column, known in (("umi_read", ("barcode", "own")), ("strand", ("Forward", "Reverse"))):
@@ -242,7 +244,7 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
             raise refuse(
                 column,
                 f"{row[column]!r} is not {' or '.join(known)}",
-                f"Write {known[0]}?",
+                f"Write {' or '.join(known)}.",
                 code="unknown-value",
             )
     together = sorted(spans["barcode"] + (spans["umi"] if row["umi_read"] == "barcode" else []))
@@ -300,7 +302,7 @@ def _check_lists(chemistry: Chemistry, where: str, lists: dict) -> list[StudyErr
         name, length = whitelist_name(whitelist), last - first + 1
         other, bases = lists.setdefault(name, (whitelist, length))
         if other != whitelist:
-            problem = f"'{whitelist}' and '{other}' are two lists of one name"
+            problem = f"'{whitelist}' and '{other}' are two lists with the same name"
             errors.append(
                 StudyError(
                     f"{where}, column 'whitelist'", problem, "Rename one.", code="duplicated-list"
@@ -320,14 +322,14 @@ def _check_lists(chemistry: Chemistry, where: str, lists: dict) -> list[StudyErr
 
 
 def solo_options(chemistry: Chemistry, whitelists: list) -> dict:
-    """Options that tell STARsolo where barcode and UMI lie.
+    """Options of STARsolo for the positions of barcode and UMI.
 
     Parameters
     ----------
     chemistry
         Of the run.
     whitelists
-        Its unpacked lists, one a part.
+        Its unpacked lists, one per part.
 
     Returns
     -------

@@ -21,11 +21,13 @@ JOIN = (
     'awk -F\'\\t\' \'$1 == "" || $2 == "" {{exit 1}} '
     "{{print NR % 2 ? $1 : substr($1, 1, {}) $2}}';;"
 )
-COPY_AGAIN = "It was cut off or damaged when it was written, copied or downloaded: get it again."
+COPY_AGAIN = (
+    "The file was cut off or damaged when it was written, copied or downloaded: get it again."
+)
 
 
 class _UnixLines:
-    """A file that refuses Windows line ends, which dnaio passes over and STAR takes for bases."""
+    """A file that rejects Windows line ends, which dnaio ignores and STAR reads as bases."""
 
     def __init__(self, file: str, _mode: str):
         self._file, self._begin = open_bytes(file, igzip.open), b""
@@ -33,7 +35,7 @@ class _UnixLines:
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
         self._begin = self._begin or data[:1]
-        # What does not begin as FASTQ (an archive, bzip2) is told as such by dnaio.
+        # What does not begin as FASTQ (an archive, bzip2) is reported as such by dnaio.
         if self._begin == b"@" and b"\r" in data:
             raise _WindowsLines
         return data
@@ -66,8 +68,8 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
     Raises
     ------
     StudyError
-        The file is empty, cut off, damaged, has Windows line ends or is not FASTQ; told when the
-        place is reached, with the number of the record.
+        The file is empty, cut off, damaged, has Windows line ends or is not FASTQ; reported when
+        that place is reached, with the number of the record.
     """
     where = f"run {run}, {file}"
     whole = 0
@@ -79,15 +81,15 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
             finally:
                 whole = reader.number_of_records
     except EOFError:
-        problem = f"its gzip data end too early, after {whole:,} whole records"
+        problem = f"its gzip data end too early, after {whole:,} complete records"
         raise StudyError(where, problem, COPY_AGAIN, code="truncated-file") from None
     except (OSError, isal_zlib.error) as error:
-        problem = f"cannot be read any further after {whole:,} whole records ({error})"
+        problem = f"cannot be read beyond the first {whole:,} complete records ({error})"
         raise StudyError(where, problem, COPY_AGAIN, code="damaged-file") from None
     except dnaio.FastqFormatError as error:
         reason = error.message.partition("\n")[0][:80]
         problem = f"record {whole + 1:,} is broken ({reason})"
-        fix = "It is not FASTQ with four lines a read, or it is damaged: get it again."
+        fix = "The file is not FASTQ with four lines per read, or it is damaged: get it again."
         raise StudyError(where, problem, fix, code="not-fastq") from None
     except _WindowsLines:
         problem = f"has Windows line ends (CRLF), at record {whole + 1:,} or soon after"
@@ -96,7 +98,7 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
         ) from None
     if not whole:
         raise StudyError(
-            where, "holds no read", "Give the file as it came from the sequencer.", code="no-reads"
+            where, "has no reads", "Give the file as it came from the sequencer.", code="no-reads"
         )
 
 

@@ -36,13 +36,13 @@ def check_head(path: str | Path, kind: str) -> None:
     lines = [line for line in lines if line and (kind == "fasta" or not line.startswith(b"#"))]
     if not head.getvalue():
         raise StudyError(
-            str(path), "is empty (0 bytes)", f"Fetch it again. {fix}", code="empty-file"
+            str(path), "is empty (0 bytes)", f"Download it again. {fix}", code="empty-file"
         )
     if head.getvalue().startswith(b"##gff-version"):
         raise StudyError(str(path), "is GFF, not GTF", fix, code="wrong-format")
     first = lines[0] if lines else b""
     fits = first.startswith(b">") if kind == "fasta" else first.count(b"\t") >= 8
-    # A header longer than what was read tells nothing.
+    # A header longer than the part that was read decides nothing.
     if not fits and (lines or kind == "fasta"):
         told = first[:40].decode(errors="replace")
         found = "looks like FASTA" if first.startswith(b">") else f"begins with {told!r}"
@@ -101,7 +101,7 @@ def scan_genome(fasta: str | Path) -> tuple[dict[str, int], str]:
                     continue
                 if other := record.translate(None, BASES):
                     letters = "".join(sorted(set(other.decode("latin-1"))))[:20]
-                    problem = f"contig '{name}' holds letters that are not bases: {letters!r}"
+                    problem = f"contig '{name}' has letters that are not bases: {letters!r}"
                     raise StudyError(
                         str(fasta), problem, "Give the genome, not proteins.", code="not-a-base"
                     )
@@ -109,7 +109,7 @@ def scan_genome(fasta: str | Path) -> tuple[dict[str, int], str]:
     if not sum(lengths.values()):
         raise StudyError(
             str(fasta),
-            "holds no sequence (0 bases)",
+            "has no sequence (0 bases)",
             "Give the genome as FASTA.",
             code="no-sequence",
         )

@@ -1,4 +1,4 @@
-"""How well the first reads of a run fit each chemistry, and which chemistry they are of."""
+"""How well the first reads of a run fit each chemistry, and which chemistry that is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from latere.reads.chemistry import Chemistry, find_whitelist
 from latere.reads.fastq import read_barcodes, read_batches
 
 # The first reads of a run come from the edge of the flow cell and can be poor, so the sample is
-# taken evenly from many more.
+# drawn evenly from many more.
 RECORDS, SAMPLE = 400_000, 10_000
 MIN_VALID = 0.5
 # A share that is this much below another cannot come from lists that have barcodes in common: of
@@ -191,8 +191,8 @@ def choose(
             where,
             f"the barcode read {mate} is shorter than the {chemistry.barcode_read_length} bp "
             f"of {chemistry.name}",
-            "It was trimmed, or the UMI was cut off: give the reads as they were sequenced. Else "
-            "the chemistry is another one.",
+            "The read was trimmed, or the UMI was cut off: give the reads as they were sequenced. "
+            "Or the chemistry is another one.",
             code="short-read",
         )
     best = fitting[0]
@@ -227,7 +227,7 @@ def refuse_barcodes(
         Matches of all chemistries of the table, and of those asked for; the best first.
     """
     better = [match for match in ranked if match.share >= MIN_VALID]
-    figures = "; ".join(
+    shares = "; ".join(
         f"{mate}: {share:.1%} valid" for mate, share in zip(mates, asked[0].shares, strict=True)
     )
     named = len(asked) == 1
@@ -235,18 +235,18 @@ def refuse_barcodes(
     if better:
         return StudyError(
             where,
-            f"under {MIN_VALID:.0%} of the first reads have a barcode {of} ({figures})",
+            f"less than {MIN_VALID:.0%} of the first reads have a barcode {of} ({shares})",
             f"It looks like {describe(better, mates)}: correct the chemistry in the sheet, or "
-            "empty it.",
+            "leave it empty.",
             code="wrong-chemistry",
         )
     shortest = min(match.chemistry.barcode_read_length for match in asked)
     if sum(mate.lengths[1] >= shortest for mate in mates) < 2:
         return StudyError(
             where,
-            f"no read with barcodes {of} ({figures})",
+            f"no read with barcodes {of} ({shares})",
             "The technical reads were dropped, as in many mirrors of archives: "
-            "take the SRA archive or the original FASTQ files.",
+            "use the SRA archive or the original FASTQ files.",
             code="no-barcode-read",
         )
     mate = mates[asked[0].at]
@@ -255,10 +255,10 @@ def refuse_barcodes(
     fix = "The reads are of another kit or technology: for one of your own, add a row to the table."
     if poor > POOR:
         fix = f"{poor:.0%} of them have an N in it: the cycles of the barcode were read badly."
-    best = f" ({figures})" if named else f"; at best {describe(ranked[:1], mates)}"
+    best = f" ({shares})" if named else f"; at best {describe(ranked[:1], mates)}"
     return StudyError(
         where,
-        f"under {MIN_VALID:.0%} of the first reads have a barcode {of}{best}",
+        f"less than {MIN_VALID:.0%} of the first reads have a barcode {of}{best}",
         fix,
         code="unknown-barcodes",
     )

@@ -6,8 +6,8 @@ from markupsafe import Markup, escape
 def content(name: str, title: str, description: str, plot: str, data, **more) -> dict:
     """A section of the page, in MultiQC's form.
 
-    MultiQC takes all text for HTML. So all text is escaped here, that of the study with our own;
-    what is meant as HTML is `Markup`.
+    MultiQC treats all text as HTML. So all text is escaped here, that of the study and our own;
+    text that is meant as HTML is `Markup`.
     """
     about = {"id": name, "section_name": title, "description": description, "plot_type": plot}
     return _escaped(about | {"data": data} | more)

@@ -53,7 +53,7 @@ def assign_roles(
     Raises
     ------
     StudyError
-        The roles or the chemistry cannot be told, or the lanes do not agree.
+        The roles or the chemistry cannot be determined, or the lanes do not agree.
     """
     if len({len(lanes) for lanes in files}) != 1:
         counts = ", ".join(str(len(lanes)) for lanes in files) or "none"
@@ -76,9 +76,9 @@ def assign_roles(
         if candidates != found[0][0]:
             raise StudyError(
                 where,
-                f"it is of another chemistry ({describe(close, mates)}) than lane 1 "
+                f"has another chemistry ({describe(close, mates)}) than lane 1 "
                 f"({describe([matches[0][one] for one in sorted(found[0][0])], lanes[0])})",
-                "Lanes of one run are of one library: give each library a row of its own.",
+                "The lanes of a run belong to one library: give each library a row of its own.",
                 code="lane-chemistries-differ",
             )
         if roles != found[0][1]:
@@ -135,7 +135,7 @@ def roles_of_lane(match: Match, mates: list[Mate], where: str) -> list[str]:
     Raises
     ------
     StudyError
-        The roles cannot be told.
+        The roles cannot be determined.
     """
     rest = [at for at in range(len(mates)) if at != match.at]
     longer = [at for at in rest if mates[at].lengths[1] > MAX_INDEX_LENGTH]
@@ -144,7 +144,7 @@ def roles_of_lane(match: Match, mates: list[Mate], where: str) -> list[str]:
         raise StudyError(
             where,
             f"{len(longer)} reads beside the barcode read could be cDNA ({names})",
-            "Give one barcode read and one cDNA read; a sample index may stand beside them.",
+            "Give one barcode read and one cDNA read; a sample index may be added.",
             code="no-single-cdna-read",
         )
     roles = ["index"] * len(mates)
@@ -175,13 +175,13 @@ def find_umi_read(chemistry: Chemistry, mates: list[tuple[int, Mate]], where: st
     }
     found = [at for at, share in distinct.items() if share >= MIN_DISTINCT_UMIS]
     if len(found) != 1:
-        figures = "; ".join(
+        shares = "; ".join(
             f"{mate}: {distinct[at]:.0%} different" if at in distinct else str(mate)
             for at, mate in mates
         )
         raise StudyError(
             where,
-            f"{len(found)} reads could be the UMI of {chemistry.name} ({figures or 'no file'})",
+            f"{len(found)} reads could be the UMI of {chemistry.name} ({shares or 'no file'})",
             f"Give the read of {chemistry.umi_read_length} bp that holds the UMI, once.",
             code="no-single-umi-read",
         )

@@ -26,7 +26,7 @@ def flag_section(flags: list[Flag], samples: dict[str, str], limits: dict) -> di
             "<td class='text-nowrap'>{0.limit}</td><td>{0.meaning}</td></tr>"
         )
         rows = [row.format(flag, samples[flag.run]) for flag in flags]
-        heads = ("Run", "Sample", "Figure", "Value", "Limit or usual", "What it may mean")
+        heads = ("Run", "Sample", "Metric", "Value", "Limit or usual", "What it may mean")
         body = Markup(
             f"<p><strong>{found} of {len(samples)} runs: look at them first.</strong></p>"
         )
@@ -34,10 +34,10 @@ def flag_section(flags: list[Flag], samples: dict[str, str], limits: dict) -> di
     else:
         body = Markup(f"<p><strong>None of {len(samples)} runs.</strong></p>")
     told = Markup(
-        "Runs with a figure beyond a limit of the configuration (<code>qc</code>; by default where "
+        "Runs with a metric beyond a limit of the configuration (<code>qc</code>; by default where "
         f"Cell Ranger 9 warns), or, among {LEAST_RUNS} runs of a chemistry or more, over "
         f"{limits['deviations']:g} median absolute deviations from their median and by "
-        f"{LEAST_POINTS} percentage points or a factor of {LEAST_FACTOR}. None is dropped for it."
+        f"{LEAST_POINTS} percentage points or a factor of {LEAST_FACTOR}. No run is dropped."
     )
     return content("flags", "Runs that stand out", told, "html", body)
 
@@ -79,7 +79,7 @@ def run_section(metrics: dict[str, dict], limits: dict, flags: list[Flag]) -> di
 
 
 def knee_section(metrics: dict[str, dict]) -> dict:
-    """One knee curve a run: drawn in full where barcodes were called cells, dotted after."""
+    """One knee curve per run: drawn in full where barcodes were called cells, dotted after."""
     cells, rest = {}, []
     for name, each in metrics.items():
         if not each["knee"]:
@@ -144,7 +144,7 @@ def chemistry_section(roles: dict[str, dict], strands: dict[str, dict], samples:
             headers[key] |= {"min": 0, "max": 100, "suffix": " %", "format": "{:,.1f}"}
             data[name][key] = row["valid_barcodes"] * 100
     about = (
-        "Told from the reads themselves: by the barcodes of the first reads (a column for each "
+        "Detected from the reads themselves: by the barcodes of the first reads (a column for each "
         "chemistry that was tried), and by the strand of the first cDNA reads, sense in 3' kits "
         "and antisense in 5' kits. A chemistry that the sheet names was checked the same way."
     )
@@ -176,7 +176,10 @@ def read_section(checked: dict[str, dict], samples: dict[str, str]) -> dict:
         for role, (shortest, longest) in told["lengths"].items():
             headers[role] = {"title": f"{ROLES[role]} bp"}
             data[name][role] = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
-    about = "Read to their ends before alignment: whole, and mates agree in number and name."
+    about = (
+        "All files were read to their ends before alignment: they are complete, and mates agree in "
+        "number and name."
+    )
     return table("read_check", "Read files", about, data, headers, "Run")
 
 
@@ -213,7 +216,7 @@ def published_sections(metrics: dict[str, dict], published: list[Published]) -> 
                 data[each.name][f"cells_{at}"] = each.cells
                 if each.cells:
                     data[each.name][f"ratio_{at}"] = data[each.name]["ours"] / each.cells
-        about = "Called cells beside what others published; other callers call other cells."
+        about = "Called cells compared with published numbers; another caller calls other cells."
         title = f"Published cells, by {level}"
         sections.append(table(f"published_{level}", title, about, data, headers, level.title()))
     return sections

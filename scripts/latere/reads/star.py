@@ -1,4 +1,4 @@
-"""STAR as all rules call it, and what its tables tell."""
+"""STAR as all rules call it, and what its tables contain."""
 
 import logging
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def link_reads(folder: Path, reads: Mapping[str, list]) -> dict[str, list[str]]:
 def check_all_read(found: int, expected: int, where: str) -> None:
     """Refuse counts that STAR made of a part of the reads.
 
-    STAR takes no notice when the command that unpacks its reads fails: it counts what came.
+    STAR does not notice when the command that unpacks its reads fails: it counts what came.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def read_gene_strands(path: Path) -> list[tuple[int, int]]:
 
 
 def read_call(path: Path) -> dict:
-    """What a ``Log.out`` tells of the call.
+    """What a ``Log.out`` records of the call.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a run leaves behind that the next one must not find."""
+"""Leftovers of a run that the next run must not find."""
 
 from pathlib import Path
 

@@ -96,7 +96,7 @@ def true_fold_changes(expected, sides: dict) -> pd.DataFrame:
     Parameters
     ----------
     expected
-        AnnData, a row for each sample and in it each cell type: `X` share of the RNA; `obs`
+        AnnData, a row per sample and cell type: `X` share of the RNA; `obs`
         sample, cell_type, group, share of the sample's cells.
     sides
         Names of the samples on each side, as `case` and `control`; those that `expected` does
@@ -147,7 +147,7 @@ def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
     Returns
     -------
     list of dict
-        A row a group that the truth knows, then one that pools (`POOLED`) the cell types in
+        A row per group that the truth knows, then one that pools (`POOLED`) the cell types in
         which most tested genes are null. Where kinds of cells join that differ in number, as
         blasts join the B cells, all genes change, and no call could be false but by its sign.
 
@@ -184,7 +184,7 @@ def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
 
 
 def order_tests(rows: list[dict]) -> pd.DataFrame:
-    """A table of tests in which the branches stand next to each other, group by group.
+    """A table of tests with the branches next to each other, group by group.
 
     Parameters
     ----------
