@@ -119,7 +119,7 @@ def check_mapped(reads: int, mapped: int, where: str) -> None:
             f"{MIN_MAPPED:.0%} are needed",
             "The reads come from another species than the reference, or are not cDNA: check "
             "`reference` in the configuration and the files in the sheet.",
-            code="few-mapped-reads",
+            code="too-few-mapped-reads",
         )
 
 

@@ -157,7 +157,7 @@ def check_records(records: dict[str, int], spots: int, where: str) -> None:
             where,
             f"has {spots:,} spots, but the numbers of unpacked reads are: {found}",
             "Some spots lack a read: use the original FASTQ files of the run.",
-            code="reads-missing",
+            code="incomplete-spots",
         )
 
 

@@ -185,7 +185,7 @@ def check_enough(n_cells: int, testable: np.ndarray, qc: pd.DataFrame) -> None:
         logging.error("%s", qc.to_string())
         problem = f"{n_cells} of {qc['called'].sum()} called cells pass the limits"
         raise StudyError(
-            "the study", f"{problem}; at least {MIN_CELLS} are needed", fix, code="few-cells"
+            "the study", f"{problem}; at least {MIN_CELLS} are needed", fix, code="too-few-cells"
         )
     if not testable.any():
         problem = f"no gene has {MIN_COUNTS_TESTABLE} counts in {MIN_SAMPLES_TESTABLE} samples"

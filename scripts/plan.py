@@ -212,7 +212,7 @@ def explain(jobs: pd.DataFrame, costs: pd.DataFrame, sizes: Sizes, unpacked: int
 
 
 def describe_columns(study) -> str:
-    """What describes the samples where an .h5ad tells it, and what of it does not, and why."""
+    """Columns that describe the samples of an .h5ad, and columns left out, with the reasons."""
     reasons = defaultdict(list)
     for column, why in study.left_out.items():
         reasons[why].append(column)

@@ -161,7 +161,7 @@ ANNOTATIONS = {
         ["chr1\ts\texon\t1\t9\t.\t+\t.\tID=e1;Parent=t1"],
         "it looks like GFF3 [missing-attribute]",
     ),
-    "cut line": ([*GENE, "chr1\ts\tex"], "row 4: has 3 columns [column-number]"),
+    "cut line": ([*GENE, "chr1\ts\tex"], "row 4: has 3 columns [row-length]"),
     "no numbers": ([GENE[2].replace("\t10\t", "\tend\t")], "row 1: an exon from 1 to end"),
     "another assembly": (
         gene_lines("g", start=995),

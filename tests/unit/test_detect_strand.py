@@ -45,7 +45,7 @@ def test_the_strand_tells_candidates_apart():
 def test_reads_that_hardly_map():
     check_mapped(1000, 50, "run a")
     check_mapped(999, 0, "run a")
-    with pytest.raises(StudyError, match=r" 4\.9% .* 1,000 .* 5% .*\[few-mapped-reads\]"):
+    with pytest.raises(StudyError, match=r" 4\.9% .* 1,000 .* 5% .*\[too-few-mapped-reads\]"):
         check_mapped(1000, 49, "run a")
 
 
@@ -101,7 +101,7 @@ def test_sense_and_antisense_reads(detect, library, tmp_path):
 @pytest.mark.tools("STAR")
 def test_reads_of_another_genome_are_refused(detect, library):
     # Barcodes map nowhere, as the reads of another species would not.
-    with pytest.raises(StudyError, match=r" 0\.0% .* 6,040 .*\[few-mapped-reads\]"):
+    with pytest.raises(StudyError, match=r" 0\.0% .* 6,040 .*\[too-few-mapped-reads\]"):
         detect(library.barcode, library.index, BOTH)
 
 

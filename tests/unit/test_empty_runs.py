@@ -119,7 +119,7 @@ def test_a_study_goes_on_without_the_runs_that_are_empty(study):
 
 
 def test_a_study_of_empty_runs_ends_with_the_reason(study):
-    with pytest.raises(StudyError, match=r"0 of 0 .*\[few-cells\]"):
+    with pytest.raises(StudyError, match=r"0 of 0 .*\[too-few-cells\]"):
         study.build([name for name in RUNS if name != "sound"])
     checks = pd.read_csv(study.folder / "checks.tsv", sep="\t")
     assert (checks.loc[checks["check"] == "cells", "verdict"] == "FAIL").all()

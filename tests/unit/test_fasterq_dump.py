@@ -154,5 +154,5 @@ def test_a_compressed_file_makes_room(tmp_path):
 
 
 def test_no_file_at_all_is_refused():
-    with pytest.raises(StudyError, match=r"\[reads-missing\]"):
+    with pytest.raises(StudyError, match=r"\[incomplete-spots\]"):
         check_records({}, 5, "run r")

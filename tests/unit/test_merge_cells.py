@@ -156,7 +156,7 @@ def test_genes_that_differ_are_counted(caplog):
 
 
 def test_nothing_to_analyse_is_told():
-    with pytest.raises(StudyError, match=r"2 of 3 .*\[few-cells\]"):
+    with pytest.raises(StudyError, match=r"2 of 3 .*\[too-few-cells\]"):
         check_enough(2, np.ones(3, dtype=bool), QC)
     with pytest.raises(StudyError, match=r"\[no-testable-gene\]"):
         check_enough(100, np.zeros(3, dtype=bool), QC)

@@ -330,7 +330,7 @@ def test_lanes_in_different_order(reads, write, table):
 
 def test_different_numbers_of_lanes(reads, write, table):
     one = write("1.fastq.gz", reads["barcode"])
-    refuse([[one, one], [one]], table, "(2, 1) [lane-numbers-differ]")
+    refuse([[one, one], [one]], table, "(2, 1) [unequal-lanes]")
 
 
 def test_spot_names_may_end_in_the_number_of_the_mate(reads, write, table):

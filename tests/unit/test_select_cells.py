@@ -100,7 +100,7 @@ def test_limit_of_a_figure_that_no_gene_tells_is_told(scores, caplog):
     rules = {"s": NONE | {"max_percent_ribo": 10}}
     selection, _, _ = select_cells(scores, rules, False, {"r1": "s", "r2": "s"})
     assert selection["kept"].all()
-    assert "no gene of its runs tells percent_ribo" in caplog.text
+    assert "no gene of its runs gives percent_ribo" in caplog.text
 
 
 def test_no_cell_at_all(scores):

@@ -29,7 +29,7 @@ SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
 
 def find_sex(female: int, male: int, molecules: int) -> str:
-    """The sex that the counts of XIST and of the genes of the Y chromosome tell.
+    """Sex by the counts of XIST and of the genes of the Y chromosome.
 
     Returns
     -------

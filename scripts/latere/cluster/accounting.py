@@ -1,4 +1,4 @@
-"""What SLURM's accounting (`sacct`) tells of jobs: asked, used, and how they ended."""
+"""Records of jobs in SLURM's accounting (`sacct`): requests, use, and how they ended."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def ask_sacct(ids: Iterable[str]) -> str:
-    """What SLURM's accounting tells of jobs.
+    """Records of jobs in SLURM's accounting.
 
     Raises
     ------

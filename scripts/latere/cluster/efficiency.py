@@ -184,7 +184,7 @@ def render(rows: list[Row], advice: Mapping[str, Mapping]) -> str:
 
 
 def with_gpu(rows: Iterable[Row], results: Path) -> list[Row]:
-    """The table, in which the training tells whether it used its GPU if SLURM does not."""
+    """The table; where SLURM does not record use of the GPU, the training's own record fills it."""
     told = results / "deep/training.json"
     device = json.loads(told.read_text(encoding="utf-8"))["device"] if told.is_file() else None
     return [

@@ -1,7 +1,7 @@
 """The registry of needs: what a job of a rule takes, by the size of its work.
 
 One entry a rule. `plan` adds the needs up as they are; a rule asks for its own with a margin
-(`latere.cluster.requests.ask`). Every figure tells where it comes from:
+(`latere.cluster.requests.ask`). Every number says where it comes from:
 
 - measured: on two cores of a cloud machine, Debian 12. Reads: the demo's archive A_1 (416,037
   spots of 8 + 26 + 91 bases), counted once and eight times over. Cells: two studies of 6,000 and

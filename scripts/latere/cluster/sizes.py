@@ -45,7 +45,7 @@ BYTES_PER_ENTRY = 2.8
 
 
 class Unknown(Exception):
-    """A size that neither the sheet nor a file tells yet; the message says what is missing."""
+    """A size that neither the sheet nor a file gives yet; the message says what is missing."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def scan_annotation(gtf: str | Path, lengths: dict[str, int], fasta: str | Path)
             where = f"{gtf}, row {row}"
             if len(columns) < 9:
                 fix = "A GTF has 9 columns, separated by tabs. The file may be cut off."
-                raise StudyError(where, f"has {len(columns)} columns", fix, code="column-number")
+                raise StudyError(where, f"has {len(columns)} columns", fix, code="row-length")
             feature, attributes = columns[2].decode(errors="replace"), columns[8]
             features[feature] += 1
             if feature not in ("transcript", "exon"):

@@ -116,7 +116,10 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
     ]
     if not rows:
         raise StudyError(
-            str(path), "has no chemistry", "Add a header and one row per chemistry.", code="no-rows"
+            str(path),
+            "has no chemistry",
+            "Add a header and one row per chemistry.",
+            code="empty-table",
         )
     header = rows[0][1]
     errors = _check_header(header, f"{path}, row {rows[0][0]}")
@@ -125,7 +128,7 @@ def read_chemistries(path: Path) -> dict[str, Chemistry]:
             f"{path}, row {number}",
             f"has {len(row)} columns, the header has {len(header)}",
             "Give every row the same number of tabs.",
-            code="column-number",
+            code="row-length",
         )
         for number, row in rows[1:]
         if len(row) != len(header)
@@ -197,13 +200,13 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         A value that is not what its column holds.
     """
 
-    def refuse(column, problem, fix, *, code) -> StudyError:
-        return StudyError(f"{where}, column '{column}'", problem, fix, code=code)
+    def at(column: str) -> str:
+        return f"{where}, column '{column}'"
 
     name = row["chemistry"]
     if not NAME.fullmatch(name) or name == AUTO:
-        raise refuse(
-            "chemistry",
+        raise StudyError(
+            at("chemistry"),
             f"{name!r} is not a valid name",
             f"Use letters, digits, '.', '_' and '-'; '{AUTO}' has a meaning of its own.",
             code="invalid-name",
@@ -213,36 +216,36 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         found = [POSITIONS.fullmatch(part.strip()) for part in row[column].split(",")]
         if not all(found):
             fix = "Write first and last base, from 1, as 1-16; parts of a barcode as 1-9,22-30."
-            raise refuse(
-                column, f"{row[column]!r} is not a list of positions", fix, code="not-positions"
+            raise StudyError(
+                at(column), f"{row[column]!r} is not a list of positions", fix, code="not-positions"
             )
         spans[column] = [(int(match[1]), int(match[2])) for match in found]
         for first, last in spans[column]:
             if last < first:
-                raise refuse(
-                    column,
+                raise StudyError(
+                    at(column),
                     f"{first}-{last} ends before it begins",
                     "Swap the two.",
                     code="not-positions",
                 )
             if last - first >= most:
-                raise refuse(
-                    column,
+                raise StudyError(
+                    at(column),
                     f"{first}-{last} has {last - first + 1} bases",
                     f"STAR accepts at most {most}; split a barcode into parts.",
                     code="long-barcode",
                 )
     if len(spans["umi"]) > 1:
-        raise refuse(
-            "umi",
+        raise StudyError(
+            at("umi"),
             f"{row['umi']!r} has {len(spans['umi'])} parts",
             "A UMI has one part.",
             code="umi-parts",
         )
     for column, known in (("umi_read", ("barcode", "own")), ("strand", ("Forward", "Reverse"))):
         if row[column] not in known:
-            raise refuse(
-                column,
+            raise StudyError(
+                at(column),
                 f"{row[column]!r} is not {' or '.join(known)}",
                 f"Write {' or '.join(known)}.",
                 code="unknown-value",
@@ -250,26 +253,26 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
     together = sorted(spans["barcode"] + (spans["umi"] if row["umi_read"] == "barcode" else []))
     for one, two in zip(together, together[1:], strict=False):
         if two[0] <= one[1]:
-            raise refuse(
-                "umi" if spans["umi"][0] in (one, two) else "barcode",
+            raise StudyError(
+                at("umi" if spans["umi"][0] in (one, two) else "barcode"),
                 f"{one[0]}-{one[1]} and {two[0]}-{two[1]} overlap",
                 "Positions count from 1, and the last base is included.",
                 code="overlapping-positions",
             )
     whitelists = tuple(part.strip() for part in row["whitelist"].split(","))
     if len(whitelists) != len(spans["barcode"]):
-        raise refuse(
-            "whitelist",
+        raise StudyError(
+            at("whitelist"),
             f"{len(whitelists)} lists for {len(spans['barcode'])} parts of the barcode",
             "Name a list for each part, separated by commas.",
             code="list-number",
         )
     for whitelist in whitelists:
         if fault := find_fault(whitelist):
-            raise refuse("whitelist", *fault, code="invalid-path")
+            raise StudyError(at("whitelist"), *fault, code="invalid-path")
         if not NAME.fullmatch(whitelist_name(whitelist)):
-            raise refuse(
-                "whitelist",
+            raise StudyError(
+                at("whitelist"),
                 f"'{whitelist}' has characters outside letters, digits, '.', '_' and '-' in its "
                 "file name",
                 "Rename the file.",
@@ -278,7 +281,7 @@ def _to_chemistry(row: dict[str, str], where: str) -> Chemistry:
         if fault := fault_of(find_whitelist(whitelist)):
             problem, fix = fault
             problem = f"'{whitelist}' is not a list of ngs-tools, and {problem}"
-            raise refuse("whitelist", problem, fix, code="unreadable-file")
+            raise StudyError(at("whitelist"), problem, fix, code="unreadable-file")
     return Chemistry(
         name,
         barcode=tuple(spans["barcode"]),

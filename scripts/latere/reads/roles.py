@@ -61,7 +61,7 @@ def assign_roles(
             f"run {run}",
             f"the reads have different numbers of lanes ({counts})",
             "List the same lanes in the same order for each read.",
-            code="lane-numbers-differ",
+            code="unequal-lanes",
         )
     lanes = [[read_mate(file, run) for file in lane] for lane in zip(*files, strict=True)]
     matches = match_lanes(lanes, chemistries)
