@@ -189,6 +189,11 @@ def test_several_problems_are_reported_at_once(study, root, monkeypatch):
     for config, changes, parts in (
         ({"sed": 1, "xyz": 2}, {}, ("'sed' [unknown-key]", "'xyz' [unknown-key]")),
         (
+            {"cells": {"n_highly_variable": 9}},
+            {},
+            ("'cells.n_highly_variable' [unknown-key]", "now 'manual.n_highly_variable'"),
+        ),
+        (
             {},
             {"run": "", "sample": ""},
             ("'run' is empty [empty-value]", "'sample' is empty [empty-value]"),

@@ -10,19 +10,6 @@ import pytest
 
 from latere.errors import StudyError, StudyErrors
 
-# Files and folders below scripts/ whose errors have codes.
-CODED = [
-    "latere/study",
-    "latere/counts",
-    *(
-        f"latere/{name}.py"
-        for name in (
-            *("branches", "contract", "design", "errors", "fault", "files", "gene_sets"),
-            *("published", "tables", "urls", "values"),
-        )
-    ),
-    "load_counts.py",
-]
 # `Fault` is an error without a place; errors made of it pass its code on.
 NAMES = {"StudyError", "Fault"}
 FORM = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
@@ -46,14 +33,8 @@ def code_of(call: ast.Call) -> str | None:
 @pytest.fixture(scope="module")
 def codes(root) -> dict[str, str | None]:
     """The code of each call, by its place."""
-    places = [root / "scripts" / name for name in CODED]
-    files = [file for place in places for file in ([place] if place.is_file() else place.glob("*"))]
-    return {
-        where: code_of(call)
-        for file in files
-        if file.suffix == ".py"
-        for where, call in calls_of(file)
-    }
+    files = sorted((root / "scripts").rglob("*.py"))
+    return {where: code_of(call) for file in files for where, call in calls_of(file)}
 
 
 def test_every_error_has_a_literal_code(codes):

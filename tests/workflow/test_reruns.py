@@ -195,7 +195,7 @@ def test_the_words_of_messages(project, planned):
         # A constant, of which build_design and check_runs make use.
         ("design", "MIN_SAMPLES", ["check_runs", *AFTER_DESIGN]),
         # Reached by no job, only as the DAG is built.
-        ("study/sheet", "MOST_NAME", []),
+        ("study/config", "MOST_NAME", []),
     ],
 )
 def test_a_function_of_a_shared_module(project, planned, module, name, expected):

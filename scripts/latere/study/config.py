@@ -17,6 +17,8 @@ from latere.urls import find_fault
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # Characters of a name, as in the schemas: files are called by it.
 MOST_NAME = 100
+# Keys under new names, by those of before.
+MOVED = {"cells.n_highly_variable": "manual.n_highly_variable"}
 
 
 def load_schema(path: Path) -> dict:
@@ -100,6 +102,8 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
             close = difflib.get_close_matches(name, properties, n=1)
             known = f"Known: {', '.join(properties)}."
             fix = f"Did you mean '{prefix}{close[0]}'?" if close else known
+            if moved := MOVED.get(f"{prefix}{name}"):
+                fix = f"It is now '{moved}'."
             yield StudyError(source, f"unknown key '{prefix}{name}'", fix, code="unknown-key")
     elif error.validator == "required":
         # The schema reports each missing key by an error of its own.
