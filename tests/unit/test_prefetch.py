@@ -152,7 +152,7 @@ def test_two_that_want_an_archive_at_once_download_it_once(sra, path, caplog):
     for thread in both:
         thread.join()
     assert sra.asked == [("SRR1", 0)] and is_whole(path, sra.content)
-    assert "SRR1.sra: another job makes it; waiting" in caplog.text and "exists" in caplog.text
+    assert "SRR1.sra: another job is making it; waiting" in caplog.text and "exists" in caplog.text
 
 
 def test_a_download_outlives_the_script_and_is_waited_for(sra, path):
