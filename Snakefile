@@ -52,7 +52,7 @@ wildcard_constraints:
     accession=ACCESSION.pattern,
     name=URL_NAME,
     whitelist=NAME,
-    env="[a-z]+",
+    env="[a-z][a-z0-9_-]*",
 
 
 # Downloads at a time, and runs whose reads are unpacked on disk, unless a profile or

@@ -150,10 +150,11 @@ if SEQUENCED_RUNS:
 
 def get_versions(wildcards):
     """Versions of the tools in each environment that the study uses."""
+    written_in = {rule: path.stem for rule, path in internals.files_of_rules(workflow).items()}
     of_branches = [
-        Path(str(rule.conda_env)).stem
-        for rule in workflow.rules
-        if Path(rule.snakefile).stem in config["branches"]
+        env
+        for rule, env in internals.envs_of_rules(workflow).items()
+        if written_in[rule] in config["branches"]
     ]
     envs = dict.fromkeys(ENVS + of_branches)
     return expand("<results>/versions/{env}_mqc_versions.yml", env=envs)

@@ -83,7 +83,10 @@ def design_group(
     samples, case = list(side_of), [side == "case" for side in side_of.values()]
     values = {name: [of[sample] for sample in samples] for name, of in covariates.items()}
     if not is_estimable(case, list(values.values())):
-        return {}, "the contrast cannot be told from its covariates in the samples left"
+        return (
+            {},
+            "the contrast cannot be separated from its covariates in the samples left",
+        )
     rows = sums.obs["sample"].astype(str).tolist()
     counts = sums.X[[rows.index(name) for name in samples]].toarray()
     tested = filter_by_expr(counts.T, design_matrix(case, list(values.values())))

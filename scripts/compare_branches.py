@@ -4,12 +4,12 @@ All branches answer the same question, so a difference in the genes or cells is 
 """
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from latere.branches import pairs
 from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import run_script, start
@@ -118,7 +118,7 @@ def compare_contrast(contrast: str, de: dict[str, pd.DataFrame]) -> tuple[list, 
         for branch, table in genes.items():
             numbers = {"tested": len(table), "significant": int(table["significant"].sum())}
             summary.append({**key, "branch": branch, **numbers})
-        for one, other in pairs(de):
+        for one, other in combinations(de, 2):
             about = compare_pair(genes[one], genes[other])
             compared.append({**key, "branch": one, "other": other, **about})
     return summary, compared
@@ -145,7 +145,7 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
     from sklearn.metrics import adjusted_rand_score
 
     rows = []
-    for one, other in pairs(labels):
+    for one, other in combinations(labels, 2):
         a, b = labels[one], labels[other]
         if len(a) != len(b) or not a.index.isin(b.index).all():
             problem = f"branches {one} and {other} have different cells"

@@ -8,6 +8,7 @@ import pandas as pd
 from anndata.io import read_elem
 
 from latere.contract import write_table
+from latere.counts.barcodes import cell_names
 from latere.counts.columns import values_by_barcode
 from latere.errors import StudyError
 from latere.job import run_script, start
@@ -37,7 +38,8 @@ def to_groups(values: pd.Series, name: str) -> pd.Series:
         A group has the name of the group of all cells, or a name that a spreadsheet would run.
     """
     text = values.astype(object).where(values.notna(), UNKNOWN).astype(str).str.strip()
-    text = text.mask(text == "", UNKNOWN)
+    # R writes NA for what is missing, and so do our own TSVs.
+    text = text.mask(text.isin(["", "NA"]), UNKNOWN)
     names = set(text)
     if ALL in names:
         problem = f"a group is called '{ALL}', as the group of all cells is"
@@ -72,7 +74,8 @@ def read_obs(matrices: dict[tuple[str, str], str], column: str) -> tuple[pd.Seri
     tables = []
     for (run, subset), path in matrices.items():
         values = values_by_barcode(path, column, subset)
-        tables.append(values.set_axis(f"{run}_" + values.index))
+        # Named as `load_counts` names them.
+        tables.append(values.set_axis(f"{run}_" + cell_names(values.index, path)))
     return pd.concat(tables), f"column {column} of obs"
 
 
@@ -86,7 +89,11 @@ def main(snakemake):
         source = f"{name}: {source}"
     elif matrices := snakemake.input.get("matrices"):
         values, source = read_obs(dict(zip(snakemake.params.subsets, matrices, strict=True)), name)
-        values = values.reindex(obs.index)
+        if len(lost := obs.index.difference(values.index)):
+            problem = f"{len(lost)} cells are not in the .h5ad of their run, the first {lost[0]}"
+            fix = "Check that the file is the one the counts came from."
+            raise StudyError(f"groups from {name}", problem, fix, code="missing-cells")
+        values = values.loc[obs.index]
     else:
         values, source = obs[name], f"column {name} of the sheet"
     groups = to_groups(values, name)

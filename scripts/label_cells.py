@@ -179,8 +179,12 @@ def check_names(types: Iterable[str], where: str) -> None:
     Raises
     ------
     StudyError
-        A spreadsheet would run a name.
+        A spreadsheet would run a name, or a name is that of the column of cells.
     """
+    types = list(types)
+    if "cell" in types:
+        problem = "a cell type is called 'cell', as the column of cells is"
+        raise StudyError(where, problem, "Rename the cell type.", code="reserved-name")
     if odd := next(filter(is_formula, types), ""):
         problem = f"the cell type {odd!r} is not valid: {FORMULA_PROBLEM}"
         raise StudyError(

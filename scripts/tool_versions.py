@@ -1,8 +1,9 @@
 """Versions of the tools of one environment, measured inside it, in MultiQC's form."""
 
+import logging
 import re
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from latere.errors import StudyError
@@ -53,12 +54,20 @@ def tool_version(tool: list[str] | str) -> str:
     return found.group()
 
 
+def python_packages(packages: list[str]) -> dict[str, str]:
+    """The Python packages among the conda packages of an environment, without its plumbing."""
+    installed = {name.lower() for found in packages_distributions().values() for name in found}
+    named = [name for name in packages if name not in PLUMBING]
+    if others := sorted(set(named) - installed):
+        logging.warning("no version is listed of %s: not a Python package", ", ".join(others))
+    return {name: name for name in named if name in installed}
+
+
 def main(snakemake):
     log = start(snakemake)
     env = snakemake.wildcards.env
     lines = [f"{env}:"]
-    packages = {name: name for name in snakemake.params.packages if name not in PLUMBING}
-    for name, tool in TOOLS.get(env, packages).items():
+    for name, tool in (TOOLS.get(env) or python_packages(snakemake.params.packages)).items():
         lines.append(f'  {name}: "{tool_version(tool)}"')
     log.info("%s", "\n".join(lines))
     Path(snakemake.output[0]).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-MADE = re.compile(r"\w+(Error|Errors|Warning)|SystemExit|sys\.exit|warnings\.warn|print")
+MADE = re.compile(r"\w+(Error|Errors|Warning)|Fault|SystemExit|sys\.exit|warnings\.warn|print")
 LOGGED = re.compile(
     r"(\w+\.)?(log|logger|logging)\.(debug|info|warning|error|exception|critical|log)"
 )

@@ -4,7 +4,6 @@ A branch that embeds writes `{name}/embedding.parquet`; a branch that tests writ
 `{name}/tests/{design}.parquet`. Its rules lie in `rules/{name}.smk`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from latere.figures import BLUE, GREEN, VERMILION
@@ -76,15 +75,3 @@ REGISTRY = {
         ),
     )
 }
-
-
-def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
-    """All pairs of branches, in the order of their names.
-
-    Parameters
-    ----------
-    names
-        Names of branches.
-    """
-    names = list(names)
-    return [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]

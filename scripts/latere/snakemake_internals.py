@@ -76,6 +76,11 @@ def files_of_rules(workflow) -> dict[str, Path]:
     return {rule.name: Path(rule.snakefile) for rule in workflow.rules}
 
 
+def envs_of_rules(workflow) -> dict[str, str]:
+    """Name of the conda environment of each rule that has one, by the rule's name."""
+    return {rule.name: Path(str(rule.conda_env)).stem for rule in workflow.rules if rule.conda_env}
+
+
 def main_snakefile(workflow) -> Path:
     """The Snakefile."""
     return Path(workflow.main_snakefile)

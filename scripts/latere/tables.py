@@ -21,6 +21,8 @@ STORED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 # Entries of a stored matrix that are read at a time, 32 MB; cells that are normalised at a time.
 PART = 1 << 22
 CELLS = 5_000
+# Columns that hold names: text whatever they look like, and never missing.
+NAMES = ("run", "sample", "contrast", "group", "branch", "other", "check", "kind")
 # The columns of a fitted test that every branch gives, in this order; then come its own.
 TEST_COLUMNS = [
     "design",
@@ -93,7 +95,7 @@ def read_tsv(path: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         As it was written, even if a run is named 01 and a sample NA.
     """
-    names = {"run": str, "sample": str}
+    names = dict.fromkeys(NAMES, str)
     return pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"NA"}, converters=names)
 
 

@@ -38,6 +38,7 @@ INNER = ["def inner():", "    raise StudyError(text)", "return inner"]
         (["sys.exit('no rows')"], ["sys.exit(f'no rows in {path}')"]),
         (["faults.append(StudyError('rows'))"], ["faults.append(StudyError('row', len(rows)))"]),
         (["return ValueError(rows)"], ["return ValueError('row', name)"]),
+        (["return Fault('a', 'b', code='c')"], ["return Fault(name, f'{rows}', code='c')"]),
         (["return [JobError(row) for row in rows]"], ["return [JobError() for row in rows]"]),
         (["log.info(', '.join(f'{n}!' for n in rows))"], ["log.info([f'{n}?' for n in rows])"]),
         # Local variables that messages alone read, one by way of another.
@@ -58,6 +59,7 @@ def test_messages_do_not_count(old, new):
         # The class, the condition, the cause, and that there is an error.
         (FAULT, [FAULT[0], "    raise JobError(path, 'has no rows', 'Add some.')"]),
         (FAULT, ["if len(rows) < 2:", FAULT[1]]),
+        (["return Fault('a', 'b', code='c')"], ["return Fault('a', 'b', code='d')"]),
         (FAULT, [FAULT[0], "    log.error('has no rows')"]),
         (["raise StudyError('a') from error"], ["raise StudyError('a') from None"]),
         (["return ValueError('a')"], ["return TypeError('a')"]),

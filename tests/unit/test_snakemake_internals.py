@@ -278,3 +278,10 @@ def test_command_line_is_read_as_the_default_profile_reads_it():
     assert [str(file) for file in options.configfile] == ["a.yaml"]
     assert (str(options.directory), str(options.snakefile)) == ("d", "s")
     assert (options.targets, options.cores) == (["plan"], None)
+
+
+def test_environments_of_rules(call, script):
+    (script.parent / "tools.yaml").write_text("dependencies: []\n")
+    with_env = MAKES.replace("    threads: 3\n", '    threads: 3\n    conda: "tools.yaml"\n')
+    _, told = call(with_env + TARGET + "tell(envs=internals.envs_of_rules(workflow))\n", "-n")
+    assert told[0]["envs"] == {"make": "tools"}

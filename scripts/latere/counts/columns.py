@@ -85,6 +85,14 @@ def columns_of(path: str) -> list[str]:
         return [str(name) for name in file["obs"].attrs["column-order"]]
 
 
+@lru_cache(maxsize=1)
+def _read_barcodes(path: str, changed: float):
+    import anndata
+
+    with open_h5(path) as file:
+        return anndata.io.read_elem(file["obs"][file["obs"].attrs["_index"]]).astype(str)
+
+
 def values_by_barcode(path: str, column: str, subset: str):
     """A column of `obs` of an .h5ad, as text by barcode; missing where a cell has no value.
 
@@ -102,14 +110,14 @@ def values_by_barcode(path: str, column: str, subset: str):
     StudyError
         No such column.
     """
-    import anndata
+    import numpy as np
     import pandas as pd
 
     codes, labels = read_labels(path, column)
-    with open_h5(path) as file:
-        barcodes = anndata.io.read_elem(file["obs"][file["obs"].attrs["_index"]]).astype(str)
-    values = pd.Series([labels[code] if code >= 0 else None for code in codes], barcodes)
-    return values[rows_of(path, subset)] if subset else values
+    rows = rows_of(path, subset) if subset else np.ones(len(codes), dtype=bool)
+    # The last one for cells without a value, whose code is -1.
+    values = np.append(labels, None)[codes[rows]]
+    return pd.Series(values, _read_barcodes(path, os.stat(path).st_mtime)[rows], dtype=object)
 
 
 def rows_of(path: str, subset: str):

@@ -1,9 +1,11 @@
 """The branches side by side: genes called, fold changes, and what was not tested."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 
-from latere.branches import Branch, pairs
+from latere.branches import Branch
 from latere.report.formats import records
 from latere.report.inputs import Inputs
 from latere.tables import read_tsv
@@ -52,7 +54,7 @@ def pair_tables(summary: pd.DataFrame, compared: pd.DataFrame, testing: list[Bra
         rows = widen(summary, [testing[0].name])
         return [{"branches": testing, "rows": records(rows)}]
     tables, of = [], {branch.name: branch for branch in testing}
-    for one, other in pairs(of):
+    for one, other in combinations(of, 2):
         mine = compared[(compared["branch"] == one) & (compared["other"] == other)]
         rows = widen(summary, [one, other]).merge(mine.drop(columns="tested"), on=KEY)
         tables.append({"branches": [of[one], of[other]], "rows": records(rows)})

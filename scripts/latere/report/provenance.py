@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+from latere import __version__
 from latere.report.inputs import Inputs
 
 
@@ -65,6 +66,7 @@ def collect(inputs: Inputs) -> dict:
     workflow = {"tool": "Snakemake", "version": inputs.params.snakemake}
     return {
         "commit": inputs.commit,
+        "version": __version__,
         "sources": [{"file": path, "sha256": checksum(path)} for path in inputs.files.sources],
         "versions": [workflow, *read_versions(inputs.files.versions)],
     }

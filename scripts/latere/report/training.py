@@ -13,6 +13,6 @@ def collect(inputs: Inputs) -> dict | None:
     return {
         "training": training,
         "branch": trained,
-        "most_epochs": inputs.config[trained.name].get("max_epochs"),
+        "most_epochs": inputs.config.get(trained.name, {}).get("max_epochs"),
         "drawn": {"train": history["elbo_train"], "validation": history["elbo_validation"]},
     }

@@ -13,7 +13,9 @@ LOG = re.compile(
     r"(.*\W)?(log|logger|logging|getLogger\(.*\))"
     r"\.(debug|info|warning|error|exception|critical|log)|print|warnings\.warn"
 )
-ERROR = re.compile(r"(.*\W)?\w*(Error|Errors|Warning)|sys\.exit")
+ERROR = re.compile(r"(.*\W)?(\w*(Error|Errors|Warning)|Fault)|sys\.exit")
+# Handlers read the code of this one.
+CODED = "Fault"
 # Python itself reads what these are given: only a text is a message.
 READ = {"OSError", "StopIteration", "SystemExit", "sys.exit"}
 LOOKS = {"decode", "format", "join", "len", "lower", "max", "min", "partition", "repr", "round"}
@@ -151,6 +153,8 @@ def _silence(error: ast.Call, is_raised: bool = False) -> None:
     parts = [*error.args, *error.keywords]
     is_read = ast.unparse(error.func) in READ
     kept = [part for part in parts if is_read and not _is_text(part)]
+    if ast.unparse(error.func) == CODED:
+        kept = [part for part in error.keywords if part.arg == "code"]
     told = [part for part in parts if part not in kept]
     error.args, error.keywords = kept + _effects(*told, is_raised=is_raised), []
 

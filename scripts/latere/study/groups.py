@@ -8,7 +8,7 @@ from latere.counts.columns import columns_of
 from latere.counts.hdf5 import form_of
 from latere.errors import StudyError
 from latere.study.sheet import Run
-from latere.urls import URL
+from latere.urls import URL, url_name
 
 # What labels cells one by one.
 LABEL_SOURCES = ("celltypist", "markers")
@@ -52,28 +52,43 @@ def places_of(name: str, config: Mapping, samples: Mapping, runs: Sequence[Run])
     has_model = config["annotation"]["celltypist_model"]
     found += ["source"] if name in LABEL_SOURCES and (has_model or name == "markers") else []
     found += ["sheet"] if any(name in columns for columns in samples.values()) else []
-    return found + (["obs"] if _all_have_column(name, runs) else [])
+    return found or (["obs"] if _all_have_column(name, runs) else [])
 
 
 def _all_have_column(name: str, runs: Sequence[Run]) -> bool:
     """Whether the matrix of each run is an .h5ad with a column of this name."""
-    if not all(len(run.matrix) == 1 and run.matrix[0].endswith(".h5ad") for run in runs):
+    if not all(len(run.matrix) == 1 for run in runs):
         return False
-    # A file to download is checked by the job that reads it.
-    files = [run.matrix[0] for run in runs if not URL.match(run.matrix[0])]
-    return all(form_of(file) == "h5ad" and name in columns_of(file) for file in files)
+    for (file,) in {run.matrix for run in runs}:
+        # A file to download is checked by the job that reads it.
+        if URL.match(file):
+            if not url_name(file).endswith(".h5ad"):
+                return False
+        elif form_of(file) != "h5ad" or name not in columns_of(file):
+            return False
+    return True
 
 
 def check_groups(
     config: Mapping, samples: Mapping, runs: Sequence[Run], source: str
 ) -> list[StudyError]:
     """Problems of the key `groups.from`."""
+    # Here: the module brings numpy and pandas, which every job of Snakemake would wait for.
+    from latere.tables import ALL
+
     name, where = config["groups"]["from"], f"{source}: key 'groups.from'"
     places = places_of(name, config, samples, runs)
-    if len(places) > 1 and set(places) != {"sheet", "obs"}:
+    if len(places) > 1:
         problem = f"'{name}' could be several things: {', '.join(places)}"
-        fix = "Rename the column of the sheet or of `obs`."
+        fix = "Rename the column of the sheet."
         return [StudyError(where, problem, fix, code="ambiguous-groups")]
+    if places == ["branch"] and name not in config["branches"]:
+        fix = f"Add it there, or take the groups from one of them: {', '.join(config['branches'])}."
+        problem = f"the branch '{name}' is not in `branches`"
+        return [StudyError(where, problem, fix, code="branch-not-used")]
+    if places == ["sheet"] and ALL in {columns.get(name) for columns in samples.values()}:
+        problem = f"column '{name}' of the sheet has the value '{ALL}', which names all cells"
+        return [StudyError(where, problem, "Rename the value.", code="reserved-name")]
     if places:
         return []
     if name == "celltypist":
