@@ -62,6 +62,7 @@ lock: ## resolve envs/requirements.in into envs/requirements.txt (Python 3.11, s
 
 clean: ## remove .venv, results/demo and caches; results of other studies and resources/ stay
 	rm -rf .venv .conda .snakemake/conda results/demo .pytest_cache .ruff_cache
-	find scripts tests docs -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf docs/__pycache__
+	find scripts tests -name __pycache__ -prune -exec rm -rf {} +
 	@# results/.snakemake records how the results of all studies were made: it goes with the last one.
 	@for study in results/*; do test ! -e "$$study" || exit 0; done; rm -rf results .snakemake

@@ -10,7 +10,8 @@ from cluster import wait_until
 
 EMBEDDING, LABELS = "manual/embedding.parquet", "deep/cell_types.parquet"
 # One rule after another, both of seconds.
-SUMS, TESTS = "design/sums.h5ad", "manual/tests/subtype_A_vs_B.parquet"
+SUMS, DESIGN = "design/sums.h5ad", "design/subtype_A_vs_B.json"
+TESTS = "manual/tests/subtype_A_vs_B.parquet"
 
 
 def test_a_node_that_dies_takes_no_result_with_it(executed, cluster, assert_same_tables):
@@ -40,7 +41,7 @@ def test_a_node_that_dies_takes_no_result_with_it(executed, cluster, assert_same
 
 def test_the_next_run_takes_over_from_one_that_was_killed(executed, assert_same_tables):
     """One job ends by itself after its Snakemake, one still runs, one was never submitted."""
-    executed.forget(SUMS, TESTS, LABELS)
+    executed.forget(SUMS, DESIGN, TESTS, LABELS)
     targets = executed.targets(TESTS, LABELS)
     killed = executed.start(*targets)
     scripts = [executed.hold(rule) for rule in ("sum_pseudobulks", "vote_types")]
@@ -67,7 +68,7 @@ def test_the_next_run_takes_over_from_one_that_was_killed(executed, assert_same_
 
 def test_a_controller_that_is_away_is_waited_for(executed, cluster, assert_same_tables):
     """For a minute, while one job runs and another becomes ready; the accounting for a while."""
-    executed.forget(SUMS, TESTS, LABELS)
+    executed.forget(SUMS, DESIGN, TESTS, LABELS)
     run = executed.start(*executed.targets(TESTS, LABELS))
     sums, labels = (executed.hold(rule) for rule in ("sum_pseudobulks", "vote_types"))
     # Accounting knows of an end by the controller, which has to tell it first. Snakemake is held

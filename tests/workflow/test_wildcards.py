@@ -23,6 +23,7 @@ pathlib.Path("outputs.json").write_text(
 SAFE = re.compile(r"[A-Za-z0-9._-]+")
 # Values that some rule's wildcards take.
 GOOD = ["SRR1", "A_vs_B", "deep", "scanpy", "10x_version2_whitelist", "http/host/a.h5ad", "svg"]
+GOOD += ["markers"]
 BAD = [chr(code) for code in range(128) if not SAFE.fullmatch(chr(code))] + ["é", "\u2028", "١"]
 BAD_VALUES = [form.format(bad) for bad in BAD for form in ("a{}b", "{}a", "a{}", "{}")]
 CLIMBING = ["..", "../a", "a/..", "a/../b", "/a"]
