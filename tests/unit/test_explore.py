@@ -19,7 +19,7 @@ from label_cells import (
     weigh_markers,
 )
 from latere.errors import StudyError
-from latere.tables import embedding_table, read_by_cell, read_normal
+from latere.tables import embedding_table, read_by_cell, read_normal, read_tsv
 from log_pca import log_pca
 from vote_types import evidence_of, vote
 
@@ -169,3 +169,15 @@ def test_types_that_a_spreadsheet_would_run_are_refused():
     check_names(["CD4+ T cell", "T cell (naive)"], "markers.tsv")
     with pytest.raises(StudyError, match=r"markers.tsv: .*'=1'.*\[formula\]"):
         check_names(["T cell", "=1"], "markers.tsv")
+    with pytest.raises(StudyError, match=r"\[reserved-name\]"):
+        check_names(["T cell", "cell"], "markers.tsv")
+
+
+def test_names_in_our_own_tables_stay_names(tmp_path):
+    """Those that look like numbers, and like what is missing."""
+    table = pd.DataFrame({"contrast": ["01", "1"], "group": ["NA", "2.0"], "jaccard": [None, 0.5]})
+    path = tmp_path / "pairs.tsv"
+    table.to_csv(path, sep="\t", index=False, na_rep="NA")
+    read = read_tsv(path)
+    assert read["contrast"].tolist() == ["01", "1"] and read["group"].tolist() == ["NA", "2.0"]
+    assert read["jaccard"].isna().tolist() == [True, False]

@@ -9,7 +9,7 @@ import pytest
 from extract_whitelist import unpack_whitelist
 from latere.errors import StudyError
 from latere.reads.chemistry import find_whitelist, read_chemistries
-from tool_versions import TOOLS, tool_version
+from tool_versions import TOOLS, python_packages, tool_version
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = read_chemistries(ROOT / "config" / "chemistries.tsv")
@@ -45,3 +45,9 @@ def test_whitelist_is_unpacked_and_checked(tmp_path):
 @pytest.mark.parametrize(("env", "name"), [(env, name) for env in TOOLS for name in TOOLS[env]])
 def test_every_tool_tells_its_version(env, name):
     assert re.match(r"\d+(\.\d+)*", tool_version(TOOLS[env][name]))
+
+
+def test_the_environment_of_a_branch_names_its_python_packages(caplog):
+    packages = ["python", "harmonypy", "pandas", "r-base"]
+    assert python_packages(packages) == {"harmonypy": "harmonypy"}
+    assert "r-base" in caplog.text
