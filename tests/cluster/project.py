@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from contextlib import suppress
 
 import psutil
 import yaml
@@ -90,25 +91,31 @@ class Project:
     def targets(self, *files):
         return [f"results/demo/{file}" for file in files]
 
-    def hold(self, rule) -> psutil.Process:
-        """Wait until a rule's script runs, and stop it there until it is resumed or killed."""
+    def hold(self, *rules) -> list[psutil.Process]:
+        """Wait until the scripts of rules run, and stop each there until it is resumed or killed.
+
+        All at once: the script of one may end while another one is waited for.
+        """
+        held = {}
 
         def find():
             assert self.runs[-1].process.poll() is None, "Snakemake has ended"
-            for process in self.cluster.processes():
-                try:
-                    if f".{rule}.py" in " ".join(process.cmdline()[1:2]):
-                        return process
-                except psutil.Error:
-                    continue
+            for process in psutil.process_iter(["cmdline"]):
+                script = " ".join((process.info["cmdline"] or [])[1:2])
+                for rule in rules:
+                    ours = script.startswith(f"{self.folder}/")
+                    if rule not in held and ours and script.endswith(f".{rule}.py"):
+                        with suppress(psutil.Error):
+                            process.suspend()
+                            held[rule] = process
+            return len(held) == len(rules)
 
         try:
-            process = wait_until(find, f"{rule} runs")
+            wait_until(find, f"{', '.join(rules)} run", every=0.02)
         except (AssertionError, TimeoutError) as error:
             error.add_note(self.runs[-1].output[-8000:])
             raise
-        process.suspend()
-        return process
+        return [held[rule] for rule in rules]
 
     def jobs(self, run, *fields):
         """What `sacct` tells of the jobs of a run, by rule (or group)."""

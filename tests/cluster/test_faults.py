@@ -19,7 +19,7 @@ def test_a_node_that_dies_takes_no_result_with_it(executed, cluster, assert_same
     executed.forget(EMBEDDING)
     words = [*executed.targets(EMBEDDING), "--retries", 0]
     run = executed.start(*words, log_pca={"slurm_partition": "gpu"})
-    script = executed.hold("log_pca")
+    (script,) = executed.hold("log_pca")
     node = script.environ()["SLURMD_NODENAME"]
     cluster.kill_node(node)
     assert not script.is_running()
@@ -44,7 +44,7 @@ def test_the_next_run_takes_over_from_one_that_was_killed(executed, assert_same_
     executed.forget(SUMS, DESIGN, TESTS, LABELS)
     targets = executed.targets(TESTS, LABELS)
     killed = executed.start(*targets)
-    scripts = [executed.hold(rule) for rule in ("sum_pseudobulks", "vote_types")]
+    scripts = executed.hold("sum_pseudobulks", "vote_types")
     killed.process.kill()
     killed.wait()
     scripts[0].resume()
@@ -70,7 +70,7 @@ def test_a_controller_that_is_away_is_waited_for(executed, cluster, assert_same_
     """For a minute, while one job runs and another becomes ready; the accounting for a while."""
     executed.forget(SUMS, DESIGN, TESTS, LABELS)
     run = executed.start(*executed.targets(TESTS, LABELS))
-    sums, labels = (executed.hold(rule) for rule in ("sum_pseudobulks", "vote_types"))
+    sums, labels = executed.hold("sum_pseudobulks", "vote_types")
     # Accounting knows of an end by the controller, which has to tell it first. Snakemake is held
     # so that it does not submit what comes next in between.
     snakemake = psutil.Process(run.process.pid)
