@@ -56,10 +56,10 @@ SIZES = Sizes(STUDY, RESULTS, config["resources"])
 def ask(rule, names=("mem_mb", "runtime"), like=""):
     """The requests of the jobs of a rule, by their work and attempt, in the form of `resources`.
 
-    `like` names a rule whose requests it copies, so that a branch needs no entry of its own.
+    `like` names a rule whose needs it shares, so that a branch has no entry of its own.
     """
     if like:
-        needs.NEEDS[rule] = needs.NEEDS[like]
+        needs.share(rule, like)
 
     def look_up(wildcards, input, threads):
         try:

@@ -298,3 +298,17 @@ def test_words_of_a_need_are_properties_of_a_job():
 def test_small_rule_takes_the_least():
     sizes = Sizes(study(Run("a", "a")), "results/s")
     assert of_job("tool_versions", {"env": "x"}, 1, sizes) == Need()
+
+
+def test_a_rule_shares_the_need_of_another(monkeypatch):
+    monkeypatch.setattr(needs, "NEEDS", dict(needs.NEEDS))
+    monkeypatch.setattr(needs, "SMALL", set(needs.SMALL))
+    needs.share("mine", "call_de")
+    assert needs.of_job("mine", {}, 1, None) == Need()
+    needs.share("other", "define_groups")
+    shape = Shape(10_000, 2_000, 10_000_000)
+    assert needs.NEEDS["other"][0](shape) == needs.define_groups(shape)
+    # `plan` explains each need by its docstring.
+    assert needs.NEEDS["other"][0].__doc__ == "As define_groups."
+    with pytest.raises(LookupError, match="no need of a rule third"):
+        needs.share("fourth", "third")

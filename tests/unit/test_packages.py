@@ -4,6 +4,8 @@ import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from latere.branches import REGISTRY
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # What Snakemake itself runs. A job that imported it would rerun with the site or the resources.
 DRIVER = {"study", "cluster", "rerun", "snakemake_internals"}
@@ -74,3 +76,9 @@ def test_no_file_does_several_things():
     texts = {name: path.read_text(encoding="utf-8") for name, path in MODULES.items()}
     assert {name for name, text in texts.items() if text.count("\n") > 400} == set()
     assert {name for name, text in texts.items() if len(code_lines(text)) > 300} == set()
+
+
+def test_a_file_that_the_report_shows_is_of_one_branch():
+    """The report finds it by what it holds, whatever the branch."""
+    names = [name for branch in REGISTRY.values() for name in branch.files]
+    assert len(names) == len(set(names))

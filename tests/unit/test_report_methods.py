@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from report_study import write_study
 from test_report_page import sections_of, text_of
@@ -30,6 +31,24 @@ def test_methods_name_what_was_done(told):
     sentences += ["ceiling 20; maximum % haemoglobin counts 50;"]
     assert [words for words in sentences if words not in told] == []
     assert "SoupX" not in told and "STARsolo" not in told
+
+
+def test_methods_describe_the_scores_that_only_the_groups_use(tmp_path):
+    files, params = write_study(tmp_path)
+    for path in files.cell_types:
+        table = pd.read_parquet(path).assign(source="CellTypist model.pkl sha256:0123")
+        table.to_parquet(path)
+    params.config["groups"]["from"] = "markers"
+    groups = pd.read_parquet(files.groups).assign(source="markers: markers mine.tsv")
+    groups.to_parquet(files.groups)
+    text = text_of(sections_of(build_page(files, params, "0123abc"))["methods"])
+    for words in (
+        "with a CellTypist model (CellTypist model.pkl sha256:0123;",
+        "by marker genes (markers mine.tsv), with the label of the highest score",
+        "the label of most of its cells by the CellTypist model.",
+        "groups of cells, which are given by markers: markers mine.tsv",
+    ):
+        assert words in text
 
 
 def test_no_number_is_typed_where_the_code_has_it(tmp_path, monkeypatch, told):

@@ -69,6 +69,22 @@ def needs(*words: str) -> Callable:
     return enter
 
 
+def share(rule: str, other: str) -> None:
+    """Give a rule the need of another one, so that it has no entry of its own."""
+    if other in SMALL:
+        SMALL.add(rule)
+        return
+    if other not in NEEDS:
+        raise LookupError(f"rule {rule}: there is no need of a rule {other} that it could share")
+    function, words = NEEDS[other]
+
+    def shared(*values):
+        return function(*values)
+
+    shared.__doc__ = f"As {other}."
+    NEEDS[rule] = shared, words
+
+
 def of_job(rule: str, wildcards: Mapping[str, str], threads: int, sizes: Sizes) -> Need:
     """What a job is expected to take; the least where its rule is small.
 

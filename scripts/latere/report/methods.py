@@ -14,7 +14,7 @@ from latere import design, doublets, droplets, quality
 from latere.report.formats import format_number
 from latere.report.inputs import Inputs, read_json
 from latere.report.reading import describe_groups
-from latere.tables import PER_CELL, UNKNOWN
+from latere.tables import PER_CELL, UNKNOWN, read_by_cell
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,16 @@ def count_variable(inputs: Inputs) -> int | None:
     return int(pd.read_parquet(path)["highly_variable"].sum()) if path else None
 
 
+def list_sources(inputs: Inputs) -> dict[str, list[str]]:
+    """What labelled the cells, by kind: CellTypist models and tables of markers."""
+    names = {name for table in inputs.labels.values() for name in table["source"].unique()}
+    if (origin := inputs.config["groups"]["from"]) in ("celltypist", "markers"):
+        groups = read_by_cell(inputs.files.groups, inputs.cells.index)
+        names |= {name.removeprefix(f"{origin}: ") for name in groups["source"].unique()}
+    markers = {name for name in names if name.startswith("markers ")}
+    return {"celltypist": sorted(names - markers), "markers": sorted(markers)}
+
+
 def collect(inputs: Inputs) -> dict:
     """Facts of the run that the sentences name."""
     training = inputs.files.get("training")
@@ -117,6 +127,6 @@ def collect(inputs: Inputs) -> dict:
         "testable_samples": min(merge_cells.MIN_SAMPLES_TESTABLE, len(inputs.samples)),
         "n_variable": count_variable(inputs),
         "groups": describe_groups(inputs),
-        "labelled_by": sorted({s for of in inputs.labels.values() for s in of["source"].unique()}),
+        "labelled_by": list_sources(inputs),
         "training": read_json(training) if training else None,
     }
