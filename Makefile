@@ -10,7 +10,7 @@ ifdef CONDA
 export CONDA_OVERRIDE_CUDA ?= 12.9
 endif
 
-# Scripts find the programs of .venv as they find STAR: on the PATH. In .conda lies the conda that
+# Scripts find the programs of .venv as they find STAR: on the PATH. In .conda is the conda that
 # set-up adds where only mamba or micromamba is there.
 RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.conda/bin:$$PATH" LATERE_SDM="$(SDM)"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set-up; `make setup` calls it. It looks before it installs, so a second call takes seconds.
 #   envs/setup.sh         the tools and .venv
-#   envs/setup.sh check   print the requirements that .venv lacks or that have lost a file
+#   envs/setup.sh check   print the requirements that .venv lacks or that miss a file
 #   envs/setup.sh lock    rewrite envs/requirements.txt from envs/requirements.in
 # CONDA names a conda, mamba or micromamba; empty: the distribution's packages (envs/apt.txt).
 set -euo pipefail
@@ -24,7 +24,7 @@ find_python() {
 }
 
 # Entries of the lock, each a package with its hashes; less what another way brings: rpy2 needs R,
-# which lies in its conda environment there.
+# which is in its conda environment there.
 #   requirements                    all of them
 #   requirements NAME==VERSION ...  these
 requirements() {
@@ -38,7 +38,7 @@ requirements() {
 # The same without hashes.
 versions() { requirements "$@" | grep -o '^[^ #]*==[^ ]*'; }
 
-# Lines of the lock whose package is absent, of another version, or has lost a file.
+# Lines of the lock whose package is absent, of another version, or misses a file.
 damaged() {
     versions | .venv/bin/python -c '
 import os, sys
@@ -48,7 +48,7 @@ for line in sys.stdin:
     name, _, version = line.strip().partition("==")
     try:
         package = metadata.distribution(name)
-        # A local version (2.13.0+cpu) tells how it was built, not what it is.
+        # A local version (2.13.0+cpu) says how it was built, not what it is.
         whole = package.version.split("+")[0] == version and all(
             file.suffix == ".pyc" or os.path.exists(file.locate()) for file in package.files
         )
@@ -129,18 +129,18 @@ install_entries() {
 }
 
 install_lock() {
-    local lost
+    local broken
     # shellcheck disable=SC2046
     install_entries $(versions) || return 1
-    lost=$(damaged)
-    [ -z "$lost" ] || { say "pip reported no error, but .venv lacks" $lost; return 1; }
+    broken=$(damaged)
+    [ -z "$broken" ] || { say "pip reported no error, but .venv lacks" $broken; return 1; }
 }
 
 repair() {
-    local lost=$*
-    say "repairing .venv: $(wc -w <<<"$lost") packages ($(cut -c -60 <<<"$lost"))"
+    local broken=$*
+    say "repairing .venv: $(wc -w <<<"$broken") packages ($(cut -c -60 <<<"$broken"))"
     # shellcheck disable=SC2086
-    install_entries $lost -- --force-reinstall --no-deps && install_lock
+    install_entries $broken -- --force-reinstall --no-deps && install_lock
 }
 
 build() {
@@ -162,7 +162,7 @@ setup_conda() {
 }
 
 setup() {
-    local python packages lost
+    local python packages broken
     if [ -n "${CONDA:-}" ]; then setup_conda; fi
     # A .venv whose Python is gone, after an upgrade for one, is none.
     .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
@@ -176,9 +176,9 @@ setup() {
     if [ ! -d .venv ]; then
         build "$python" || die ".venv could not be built; the message above says why."
     else
-        lost=$(damaged)
+        broken=$(damaged)
         # shellcheck disable=SC2086
-        if [ -n "$lost" ] && ! repair $lost; then
+        if [ -n "$broken" ] && ! repair $broken; then
             die ".venv could not be repaired; the message above says why. To rebuild it: rm -rf .venv, then make again."
         fi
     fi

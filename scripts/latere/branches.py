@@ -1,7 +1,7 @@
 """The registry of branches: one entry each. Rules, comparison, truth and report use it.
 
 A branch that embeds writes `{name}/embedding.parquet`; a branch that tests writes
-`{name}/tests/{design}.parquet`. Its rules lie in `rules/{name}.smk`.
+`{name}/tests/{design}.parquet`. Its rules are in `rules/{name}.smk`.
 """
 
 from dataclasses import dataclass, field

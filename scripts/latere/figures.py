@@ -2,7 +2,7 @@
 
 import textwrap
 
-# Okabe and Ito (2008): colours that the colour-blind can tell apart.
+# Okabe and Ito (2008): colours that colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#e69f00", "#009e73", "#cc79a7"
 SKY, VERMILION, YELLOW = "#56b4e9", "#d55e00", "#f0e442"
 # Text and axes, text of less weight, what is of no interest, and areas behind it.
@@ -55,7 +55,7 @@ def small_multiples(names: list[str], x_label: str, y_label: str, own_x: bool = 
     x_label, y_label
         Of the outer axes.
     own_x
-        Whether each panel has its own horizontal axis; else one scale is told below the lowest.
+        Whether each panel has its own horizontal axis; else one scale below the lowest one.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def width_of(text: str, size: float) -> float:
 
 
 def save(figure, paths: dict[str, str], title: str) -> None:
-    """Write a figure in each format; its bytes do not tell when.
+    """Write a figure in each format; its bytes do not depend on the time.
 
     Parameters
     ----------

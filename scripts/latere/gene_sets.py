@@ -24,7 +24,7 @@ def read_gene_sets(path: str | Path):
     ----------
     path
         TSV as ``config/gene_sets.tsv``: ``#`` begins a comment; a ``gene_name`` that ends in ``*``
-        stands for all names with this beginning; one of ``gene_name`` and ``gene_id`` may be empty.
+        matches all names that begin so; one of ``gene_name`` and ``gene_id`` may be empty.
 
     Returns
     -------

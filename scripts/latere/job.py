@@ -51,7 +51,7 @@ def run_script(main: Callable, snakemake) -> None:
     main
         What the script does; it calls `start` first.
     snakemake
-        The object that Snakemake gives to a script. While `main` runs, its outputs lie elsewhere.
+        The object that Snakemake gives to a script. While `main` runs, its outputs are elsewhere.
     """
     final = list(map(str, snakemake.output))
     snakemake.output = type(snakemake.output)(
@@ -228,8 +228,8 @@ class _WithoutSecrets(logging.Formatter):
 def _explain(rule, terminal, kind, error, traceback):
     """Report an expected error in a sentence; show the traceback of any other.
 
-    The reason also goes to where the job's errors went at first: the log may lie on the disk that
-    is full. The message of a tool is then lost, so the reason is found again.
+    The reason also goes to where the job's errors went at first: the log may be on the disk that
+    is full. The message of a tool is then missing, so the reason is found again.
     """
     expected = isinstance(error, (StudyError, JobError))
     reason, full = str(error) if expected else f"{kind.__name__}: {error}", why_full()

@@ -1,7 +1,7 @@
 """Outputs of a job: complete or absent, and unchanged when the next job reads them.
 
 A job writes beside its outputs and renames them when its script has ended without an error. With
-each output lies a record of its size and checksum, which each job that reads it compares first.
+each output there is a record of its size and checksum, which each job that reads it compares first.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ MOST = 2**28
 
 
 def place(path: Path) -> Path:
-    """Where an output lies while it is made: under its own name, in a folder beside it."""
+    """Where an output is while it is made: under its own name, in a folder beside it."""
     return path.parent / MAKING / path.name
 
 
@@ -112,7 +112,7 @@ def _compare(path: Path, file: Path, size: int, digest: str | None) -> None:
 
 
 def _record(path: Path) -> Path:
-    """Where the record of an output lies."""
+    """Where the record of an output is."""
     return path.parent / RECORDS / f"{path.name}.json"
 
 

@@ -121,7 +121,7 @@ def read_dry_run(text: str) -> list[tuple[str, dict[str, str], int]]:
         jobs.append((rule, wildcards, int(fields.get("threads", 1))))
     counted = re.search(r"^total +(\d+)$", text, re.MULTILINE)
     if len(jobs) != (int(counted[1]) if counted else 0):
-        raise ValueError("the dry run tells other numbers of jobs than found in its text")
+        raise ValueError("the dry run's table counts other numbers of jobs than its text")
     return jobs
 
 

@@ -181,7 +181,7 @@ def read_parts(counts, rows: np.ndarray, columns: np.ndarray, n_columns: int):
     indptr, columns = counts["indptr"][:], columns.astype(np.int32)
     if not rows.any():
         return
-    # From the first to the last of the rows: those of a sample mostly lie together.
+    # From the first to the last of the rows: those of a sample are mostly adjacent.
     start, end = np.flatnonzero(rows)[[0, -1]] + [0, 1]
     steps = np.searchsorted(indptr, np.arange(indptr[start] + PART, indptr[end], PART))
     bounds = np.unique([start, *steps, end])
