@@ -117,7 +117,7 @@ def conceal(url: str) -> str:
     Returns
     -------
     str
-        The names in the query and how a file ends stay; a hash (as a fragment) distinguishes queries.
+        The names in the query and the ending of a file stay. A hash distinguishes queries.
         What has no query, or is concealed already, is given as it is.
     """
     if not URL.match(url) or "?" not in url or CONCEALED.fullmatch(url):
