@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import time
+from contextlib import nullcontext
 
 import anndata as ad
 import numpy as np
@@ -49,16 +50,28 @@ def train(
     import scvi
     import torch
 
+    from latere.fast_scvi.plan import epochs
+    from latere.fast_scvi.steps import LeanStep, why_not_lean
+
     hush("lightning", "scvi")
 
     class Progress(lightning.pytorch.Callback):
         """A line in the log every tenth epoch; a progress bar would write thousands."""
 
+        began = time.monotonic()
+
         def on_train_epoch_end(self, trainer, module):
             epoch = trainer.current_epoch + 1
             if epoch % 10 == 0:
-                loss = trainer.callback_metrics["elbo_validation"]
-                logging.info("epoch %d of %d, ELBO %.1f", epoch, trainer.max_epochs, loss)
+                pace = (time.monotonic() - self.began) / epoch
+                logging.info(
+                    "epoch %d of at most %d, ELBO %.1f, %.2f s per epoch, at most %.0f min left",
+                    epoch,
+                    trainer.max_epochs,
+                    trainer.callback_metrics["elbo_validation"],
+                    pace,
+                    pace * (trainer.max_epochs - epoch) / 60,
+                )
 
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")  # the same numbers on CPU and GPU, near enough
@@ -71,15 +84,20 @@ def train(
         n_layers=n_layers,
         gene_likelihood="nb",
     )
-    model.train(
-        max_epochs=max_epochs,
-        accelerator=accelerator,
-        devices=1,
-        early_stopping=True,
-        check_val_every_n_epoch=1,
-        callbacks=[Progress()],
-        enable_progress_bar=False,
-    )
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    reason = "the model is trained on a GPU" if on_gpu else why_not_lean(model)
+    if reason:
+        logging.info("trained by scvi-tools' own loop: %s", reason)
+    with nullcontext() if reason else epochs(model, LeanStep(model)):
+        model.train(
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=1,
+            early_stopping=True,
+            check_val_every_n_epoch=1,
+            callbacks=[Progress()],
+            enable_progress_bar=False,
+        )
     return model
 
 

@@ -27,6 +27,7 @@ CARRIED_BY = {
     "isal": {"python-isal"},
     "lightning": {"scvi-tools"},
     "matplotlib": {"matplotlib-base"},
+    "numba": {"scvi-tools"},
     "numpy": {"anndata", "pandas"},
     "scipy": {"anndata", "scikit-learn"},
     "scvi": {"scvi-tools"},
