@@ -13,13 +13,14 @@ import pandas as pd
 from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import run_script, start
+from latere.tables import UNKNOWN
 
 SUMMARY = ["contrast", "group", "branch", "tested", "significant"]
 SKIPPED = ["contrast", "group", "reason"]
 PAIRS = ["contrast", "group", "branch", "other", "tested", "significant_both"]
 PAIRS += ["jaccard", "spearman", "sign_agreement"]
 LABELS = ["branch", "other", "n_cells", "clusters", "clusters_other"]
-LABELS += ["clusters_adjusted_rand", "same_cell_type"]
+LABELS += ["clusters_adjusted_rand", "typed_both", "unknown_one", "unknown_both", "same_cell_type"]
 CALLS = ["contrast", "group", "gene_id", "gene_name", "branch", "log2fc", "fdr", "significant"]
 KEY = ["group", "gene_id"]
 
@@ -135,7 +136,8 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `LABELS`, one row per pair; same_cell_type is a share of the cells.
+        `LABELS`, one row per pair; same_cell_type is a share of the cells that both branches typed,
+        NaN where there is none: `unknown` agrees with nothing.
 
     Raises
     ------
@@ -156,6 +158,8 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 code="cells-differ",
             )
         b = b.loc[a.index]
+        typed = (a["cell_type"] != UNKNOWN).astype(int) + (b["cell_type"] != UNKNOWN)
+        same = a["cell_type"] == b["cell_type"]
         rows.append(
             {
                 "branch": one,
@@ -164,7 +168,10 @@ def compare_labels(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "clusters": a["cluster"].nunique(),
                 "clusters_other": b["cluster"].nunique(),
                 "clusters_adjusted_rand": adjusted_rand_score(a["cluster"], b["cluster"]),
-                "same_cell_type": (a["cell_type"] == b["cell_type"]).mean(),
+                "typed_both": int((typed == 2).sum()),
+                "unknown_one": int((typed == 1).sum()),
+                "unknown_both": int((typed == 0).sum()),
+                "same_cell_type": same[typed == 2].mean(),
             }
         )
     return pd.DataFrame(rows, columns=LABELS)

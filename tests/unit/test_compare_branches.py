@@ -10,6 +10,7 @@ from compare_branches import (
     join_calls,
 )
 from latere.errors import StudyError
+from latere.tables import UNKNOWN
 
 
 def de(log2fc, significant, group="all", genes=None):
@@ -94,6 +95,28 @@ def test_one_branch_is_compared_with_none():
     assert len(summary) == 1 and pairs == []
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        # Typed by both, unknown in one, unknown in both, and the share of the first that agrees.
+        ("uuuu", "uuuu", (0, 0, 4, np.nan)),
+        ("uuuu", "TTTT", (0, 4, 0, np.nan)),
+        ("TBuu", "TTuu", (2, 0, 2, 0.5)),
+        ("TTuT", "TBTu", (2, 2, 0, 0.5)),
+        ("TTTu", "TTTu", (3, 0, 1, 1)),
+    ],
+)
+def test_unknown_agrees_with_nothing(one, other, expected):
+    names = {"u": UNKNOWN}
+    labels = {
+        branch: pd.DataFrame({"cluster": "0", "cell_type": [names.get(type, type) for type in of]})
+        for branch, of in (("deep", one), ("manual", other))
+    }
+    (row,) = compare_labels(labels).to_dict("records")
+    found = [row[name] for name in ("typed_both", "unknown_one", "unknown_both", "same_cell_type")]
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
 def test_labels_are_matched_by_cell():
     cells = [f"r_{i}" for i in range(4)]
     deep = pd.DataFrame({"cluster": list("0011"), "cell_type": list("TTBB")}, index=cells)
@@ -102,6 +125,7 @@ def test_labels_are_matched_by_cell():
     assert (row["branch"], row["other"], row["n_cells"]) == ("deep", "manual", 4)
     assert row["clusters_adjusted_rand"] == 1
     assert row["same_cell_type"] == 0.5
+    assert (row["typed_both"], row["unknown_one"], row["unknown_both"]) == (4, 0, 0)
     assert compare_labels({"deep": deep}).empty
     with pytest.raises(StudyError, match=r"deep and manual .*\[cells-differ\]"):
         compare_labels({"deep": deep, "manual": manual.rename({"r_0": "r_9"})})

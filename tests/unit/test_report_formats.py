@@ -42,6 +42,13 @@ def test_cell_types_are_counted_by_branch(labels):
     assert count_cell_types({"z": labels["z"]})[0]["in_all"] == 2
 
 
+def test_unknown_cells_are_alike_in_nothing(labels):
+    unknown = {name: of.replace("B", "unknown") for name, of in labels.items()}
+    rows = {row["cell_type"]: row for row in count_cell_types(unknown)}
+    assert rows["unknown"]["z"] == 2 and rows["unknown"]["in_all"] == 0
+    assert rows["T"]["in_all"] == 1
+
+
 def test_a_type_has_one_code_in_all_branches_and_a_cluster_its_own(labels):
     cells = pd.DataFrame({"batch": ["1", "2", "1", "1"], "same": "s"})
     types, clusters, batch = draw_colours(cells, labels)

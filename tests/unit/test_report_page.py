@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from report_study import HOSTILE, SVG, write_study
 
@@ -69,6 +70,24 @@ def test_what_failed_stands_on_top(report_page, tmp_path):
     sound = build_page(*write_study(tmp_path, failing=False), "0123abc")
     assert 'class="alarm"' not in sound
     assert "No check failed, and none warns." in sound
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"unknown_both": 240, "same_cell_type": None}, "0cells have a cell type"),
+        ({"unknown_one": 7, "same_cell_type": 0.75}, "75.0 %of the cells with a cell type"),
+    ],
+)
+def test_unknown_cells_are_no_agreement(tmp_path, labels, words):
+    names = ["deep", "manual"]
+    files, params = write_study(tmp_path, embedding=names, testing=names)
+    table = pd.read_csv(files.labels, sep="\t").assign(unknown_one=0).assign(**labels)
+    table.to_csv(files.labels, sep="\t", index=False, na_rep="NA")
+    top = text_of(build_page(files, params, "0123abc").split("</header>")[0])
+    number = max(labels.get(name, 0) for name in ("unknown_one", "unknown_both"))
+    assert words in top and f"{number} " in top.split(words)[1]
+    assert "unknown in one or both branches" in top and "nan" not in top
 
 
 def test_each_branch_has_its_place(report_page):

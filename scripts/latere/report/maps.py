@@ -5,6 +5,7 @@ import pandas as pd
 from latere.branches import Branch
 from latere.report.formats import encode, name_apart, natural_order, records
 from latere.report.inputs import Inputs
+from latere.tables import UNKNOWN
 
 # A column with more levels is a name, not a colour.
 MOST_LEVELS = 40
@@ -56,9 +57,12 @@ def draw_colours(cells: pd.DataFrame, labels: dict[str, pd.DataFrame]) -> list[d
 
 
 def count_cell_types(labels: dict[str, pd.DataFrame]) -> list[dict]:
-    """Cells of each type in each branch, and in all alike; the most frequent first."""
+    """Cells of each type in each branch, and in all alike; the most frequent first.
+
+    Cells that all branches call `unknown` do not agree in a type.
+    """
     types = pd.DataFrame({branch: of["cell_type"].astype(str) for branch, of in labels.items()})
-    alike = types.nunique(axis=1) == 1
+    alike = (types.nunique(axis=1) == 1) & (types.iloc[:, 0] != UNKNOWN)
     table = types.apply(lambda column: column.value_counts()).fillna(0).astype(int)
     order = table.sum(axis=1).rename("order")
     table["in_all"] = types.loc[alike].iloc[:, 0].value_counts().reindex(table.index).fillna(0)
