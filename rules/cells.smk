@@ -94,6 +94,7 @@ rule select_cells:
 
 rule check_runs:
     input:
+        unpack(get_label_sources),
         counts=expand("<results>/counts/{run}.h5ad", run=RUNS),
         facts=expand("<results>/counts/{run}.json", run=RUNS),
         ambient=expand("<results>/cells/ambient/{run}.json", run=RUNS),

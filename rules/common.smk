@@ -297,6 +297,12 @@ def source_files(source):
     return {"markers": annotation["markers"]}
 
 
+def get_label_sources(wildcards):
+    """The files of all sources of labels that the study uses."""
+    sources = {LABELS, config["groups"]["from"]} & set(LABEL_SOURCES)
+    return {name: file for source in sorted(sources) for name, file in source_files(source).items()}
+
+
 def groups_input(wildcards):
     """The files that define groups. The cells have the columns of the sheet already."""
     name, runs = config["groups"]["from"], list(STUDY.runs.values())

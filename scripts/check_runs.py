@@ -12,17 +12,27 @@ import pandas as pd
 
 from latere.checks.form import check_barcodes, check_genes, check_shared_genes, check_species
 from latere.checks.identity import check_duplicates, check_sex
+from latere.checks.labels import check_labels
+from latere.checks.names import check_names
 from latere.checks.profiles import check_profiles
 from latere.checks.quality import check_ambient, check_cells, check_mitochondria, check_samples
 from latere.checks.runs import COLUMNS, PASS, Run, read_run
 from latere.contract import write_table
 from latere.gene_sets import read_gene_sets
 from latere.job import run_script, start
+from latere.label_genes import Model, read_markers, read_model
 
 
 def check_runs(
-    runs: list[Run], samples: dict, sides: dict, how: str, min_cells: int, remove_ambient: bool
-):
+    runs: list[Run],
+    samples: dict,
+    sides: dict,
+    how: str,
+    min_cells: int,
+    remove_ambient: bool,
+    model: Model | None = None,
+    markers: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """All checks.
 
     Parameters
@@ -37,24 +47,28 @@ def check_runs(
         Cells that a sample must have to count in a test.
     remove_ambient
         Whether ambient RNA is removed.
+    model, markers
+        What labels cells: the genes of a CellTypist model, marker genes; None for what does not.
 
     Returns
     -------
     pandas.DataFrame
-        run (or sample, or `study`), check, verdict, figure (NaN for none), detail.
+        run (or sample, or `study`), check, verdict, value (NaN for none), detail.
     """
     rows = [
         *check_barcodes(runs),
         *check_genes(runs),
         *check_shared_genes(runs, how),
+        *check_names(runs),
         *check_species(runs),
         *check_mitochondria(runs),
         *check_cells(runs),
         *check_samples(runs, list(samples), sides, min_cells),
         *(check_ambient(runs) if remove_ambient else []),
         *check_sex(runs, samples),
-        *check_duplicates(runs),
+        *check_duplicates(runs, sides),
         *check_profiles(runs),
+        *check_labels(runs, how, model, markers),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -67,12 +81,14 @@ def main(snakemake):
     gene_sets = read_gene_sets(given.gene_sets)
     runs = []
     files = zip(given.counts, given.facts, given.ambient, strict=True)
-    for (run, sample), (path, *told) in zip(params.runs.items(), files, strict=True):
-        facts, droplets = (json.loads(Path(file).read_text(encoding="utf-8")) for file in told)
+    for (run, sample), (path, *reports) in zip(params.runs.items(), files, strict=True):
+        facts, droplets = (json.loads(Path(file).read_text(encoding="utf-8")) for file in reports)
         about = facts, droplets["ambient"], by_run.get(run, selection[:0]), gene_sets
         runs.append(read_run(run, sample, path, *about, params.seed))
     about = params.sides, params.genes, params.min_cells, params.remove_ambient
-    table = check_runs(runs, params.samples, *about)
+    model, markers = given.get("model"), given.get("markers")
+    sources = model and read_model(model), markers and read_markers(markers)
+    table = check_runs(runs, params.samples, *about, *sources)
     log.info("%s", table["verdict"].value_counts().to_dict())
     for found in table[table["verdict"] != PASS].to_dict("records"):
         log.warning("%(verdict)s %(run)s, %(check)s: %(detail)s", found)

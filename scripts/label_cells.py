@@ -1,4 +1,7 @@
-"""Label each cell by a source: the CellTypist model that the user named, or marker genes."""
+"""Label each cell by a source: the CellTypist model that the user named, or marker genes.
+
+Where too few of their genes are in the data (`latere.label_genes`), every cell is `unknown`.
+"""
 
 import hashlib
 import logging
@@ -6,12 +9,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
+from anndata.io import read_elem
 
 from latere.contract import write_table
 from latere.errors import StudyError
 from latere.job import hush, run_script, start
+from latere.label_genes import (
+    MODEL_ENOUGH,
+    find_markers,
+    read_markers,
+    read_model,
+    supported_markers,
+)
 from latere.tables import UNKNOWN, read_normal
 from latere.values import FORMULA_PROBLEM, is_formula
 
@@ -192,6 +204,12 @@ def check_names(types: Iterable[str], where: str) -> None:
         )
 
 
+def read_symbols(path: str) -> set[str]:
+    """Gene symbols of the kept cells."""
+    with h5py.File(path) as file:
+        return set(read_elem(file["var"])["gene_name"].astype(str))
+
+
 def by_symbol(parts: Iterable[ad.AnnData]):
     """The same cells under gene symbols; of repeated symbols the first stays."""
     for normal in parts:
@@ -202,21 +220,63 @@ def by_symbol(parts: Iterable[ad.AnnData]):
         yield ad.AnnData(normal.X[:, first], obs=normal.obs[[]], var=var)
 
 
+def label_by_model(cells: str, path: str) -> tuple[pd.DataFrame, float]:
+    """Probabilities of a model's types, and what a type must pass.
+
+    Parameters
+    ----------
+    cells
+        Path of the kept cells.
+    path
+        Path of the model.
+
+    Returns
+    -------
+    tuple
+        Cell x type; and a number that all pass, or none where the data have too little of the
+        model.
+    """
+    model, names = read_model(path), read_symbols(cells)
+    evidence = predict(by_symbol(read_normal(cells)), path)
+    if model.is_supported(names):
+        return evidence, -np.inf
+    share = f"{model.share(names):.1%} of the model's weight, and {MODEL_ENOUGH:.0%} are needed"
+    logging.warning("every cell is %s: the genes of the data carry %s", UNKNOWN, share)
+    return evidence, np.inf
+
+
+def label_by_markers(cells: str, path: str, seed: int) -> tuple[pd.DataFrame, float]:
+    """Scores of the types that have enough markers in the data, and what a type must pass.
+
+    Parameters
+    ----------
+    cells
+        Path of the kept cells.
+    path
+        Path of the marker genes.
+    seed
+        Seed of the choice of random genes.
+    """
+    markers, names = read_markers(path), read_symbols(cells)
+    logging.info("markers in the data:\n%s", find_markers(markers, names).to_string())
+    markers = supported_markers(markers, names)
+    means = mean_expression(by_symbol(read_normal(cells)))
+    weights = weigh_markers(means, markers, seed)
+    parts = by_symbol(read_normal(cells))
+    return pd.concat(score_markers(part, weights) for part in parts), 0
+
+
 def main(snakemake):
     log = start(snakemake)
-    cells = snakemake.input.cells
-    if model := snakemake.input.get("model"):
+    cells, given = snakemake.input.cells, snakemake.input
+    if model := given.get("model"):
         checksum = hashlib.sha256(Path(model).read_bytes()).hexdigest()
         source = f"CellTypist {Path(model).name} sha256:{checksum[:12]}"
-        evidence, least = predict(by_symbol(read_normal(cells)), model), -np.inf
+        evidence, least = label_by_model(cells, model)
     else:
-        source = f"markers {Path(snakemake.input.markers).name}"
-        markers = pd.read_csv(snakemake.input.markers, sep="\t", comment="#")
-        means = mean_expression(by_symbol(read_normal(cells)))
-        weights = weigh_markers(means, markers, snakemake.params.seed)
-        parts = by_symbol(read_normal(cells))
-        evidence, least = pd.concat(score_markers(part, weights) for part in parts), 0
-    check_names(evidence.columns, snakemake.input.get("model") or snakemake.input.markers)
+        source = f"markers {Path(given.markers).name}"
+        evidence, least = label_by_markers(cells, given.markers, snakemake.params.seed)
+    check_names(evidence.columns, model or given.markers)
     labels = label_cells(evidence, least).assign(source=source)
     log.info("%s", labels["label"].value_counts().to_string())
     for table, path, name in (

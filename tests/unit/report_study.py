@@ -126,7 +126,7 @@ class Study:
                 ("healthy_2", "cells", "WARN", "0", "No cell was called."),
                 ("leukemia_2", "sex", "FAIL", "XIST 0", f"The sheet says female. {HOSTILE}"),
             ],
-            columns=["run", "check", "verdict", "figure", "detail"],
+            columns=["run", "check", "verdict", "value", "detail"],
         )
         self.tsv("checks", checks if failing else checks[checks["verdict"] == "PASS"])
 

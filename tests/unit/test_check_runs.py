@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 import check_runs
 from latere import tables
-from latere.checks.identity import find_sex
+from latere.checks.identity import check_contrasts, find_sex
 from latere.checks.runs import FAIL, PASS, WARN, Run, read_run
 from latere.counts.genes import gene_table
 from latere.gene_sets import read_gene_sets
@@ -107,7 +107,7 @@ def check(
 ) -> pd.DataFrame:
     about = SIDES, how, min_cells, remove_ambient
     table = check_runs.check_runs(list(runs.values()), sheet, *about)
-    assert list(table) == ["run", "check", "verdict", "figure", "detail"]
+    assert list(table) == ["run", "check", "verdict", "value", "detail"]
     assert not table.duplicated(["run", "check", "detail"]).any()
     assert table["detail"].str.endswith(".").all()
     return table
@@ -124,6 +124,7 @@ def test_a_sound_study_passes(sound):
     assert not troubles(table)
     asked = set(table["check"])
     assert asked >= {"sex", "duplicate", "replicate", "sample of the run", "outlier", "design"}
+    assert asked >= {"gene names", "names from spreadsheets"}
     assert set(table.loc[table["check"] == "sex", "run"]) == set(SHEET)
     nearest = table.set_index(["check", "run"]).loc["replicate", "detail"]
     assert all(f"of sample {name[:2]}, by" not in detail for name, detail in nearest.items())
@@ -145,7 +146,7 @@ def test_a_run_is_read_in_parts(donors, monkeypatch):
 
 
 def test_one_run_twice(donors, sound):
-    """Under another name, with other barcodes or its genes in another order: the cells tell."""
+    """Under another name, with other barcodes or its genes in another order: the cells show it."""
     counts, _ = donors.counts("h2", 1)
     order = np.random.default_rng(0).permutation(N_GENES)
     barcodes = [f"cell{number}" for number in range(N_CELLS)]
@@ -154,6 +155,20 @@ def test_one_run_twice(donors, sound):
     found = troubles(table := check(sound | {"l3": twin}))
     assert found["h2", "duplicate"] == found["twin", "duplicate"] == FAIL
     assert "240 of its 240 cells" in table[table["run"] == "twin"]["detail"].str.cat()
+    assert found["study", "replicates of the contrast"] == FAIL
+    detail = table[table["check"] == "replicates of the contrast"]["detail"].item()
+    assert "l_vs_h" in detail and "h2 and l3" in detail
+
+
+def test_copies_within_a_sample_or_outside_a_contrast(donors, sound):
+    """Cells of one sample count twice in both, but no contrast compares them with themselves."""
+    counts, _ = donors.counts("h2", 1)
+    twin = donors.run("h2_b", "h2", counts, [f"cell{number}" for number in range(N_CELLS)])
+    assert {check for _, check in troubles(check(sound | {"h2_b": twin}))} == {"duplicate"}
+    rows = check_contrasts([{"h1", "l9"}, {"h2"}], SIDES)
+    assert not list(rows)
+    (found,) = check_contrasts([{"h1", "h2"}, {"h2", "h1"}, {"h3", "l1"}], SIDES)
+    assert (found["verdict"], found["value"]) == (FAIL, 2)
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.05, PASS), (0.3, WARN), (1, FAIL)])
@@ -254,11 +269,11 @@ def test_another_release(donors, sound, how):
     ids = [f"{name}9" if at < 25 else name for at, name in enumerate(IDS)]
     table = check(sound | {"l2": donors.run("l2", "l2", counts, barcodes, ids)}, how=how)
     assert troubles(table) == {("l2", "genes"): WARN, ("study", "genes"): WARN}
-    figures = table.set_index(["run", "check"])["figure"]
-    expected = check(sound).set_index(["run", "check"])["figure"]
-    assert figures["study", "genes"] == (475 if how == "intersection" else 525)
+    values = table.set_index(["run", "check"])["value"]
+    expected = check(sound).set_index(["run", "check"])["value"]
+    assert values["study", "genes"] == (475 if how == "intersection" else 525)
     # What a run lacks is no difference of its profile.
-    assert figures["l2", "replicate"] == pytest.approx(expected["l2", "replicate"], rel=0.1)
+    assert values["l2", "replicate"] == pytest.approx(expected["l2", "replicate"], rel=0.1)
     detail = table.set_index(["run", "check"]).loc[("study", "genes"), "detail"]
     assert "475 genes are in all 7 runs, 525 in any" in detail
     what = "50 are left out" if how == "intersection" else "50 count 0 in the runs that lack them"
@@ -293,7 +308,7 @@ def test_few_cells_and_none(donors, sound):
     assert troubles(table) == {
         ("h2", "cells"): WARN,
         ("h3", "cells"): FAIL,
-        ("h2", "cells lost"): WARN,
+        ("h2", "cells removed"): WARN,
         ("h2", "cells of the sample"): FAIL,
         ("h3", "cells of the sample"): FAIL,
         ("study", "design"): FAIL,

@@ -116,7 +116,7 @@ def spoil(files, params, more):
             table["group"] = table["group"].where(table["group"] == "all", table["group"] + more)
         table.to_parquet(path)
     for path, columns in {
-        files.checks: ["detail", "figure"],
+        files.checks: ["detail", "value"],
         files.summary: ["group"],
         files.pairs: ["group"],
         files.skipped: ["group", "reason"],

@@ -40,12 +40,12 @@ def test_page_shows_the_cells(report_page):
 
 def test_checks_that_failed_come_first():
     verdicts = ["PASS", "WARN", "FAIL", "PASS"]
-    checks = pd.DataFrame({"run": list("abcd"), "check": "", "verdict": verdicts, "figure": None})
+    checks = pd.DataFrame({"run": list("abcd"), "check": "", "verdict": verdicts, "value": None})
     told = sort_checks(checks)
     assert told["verdicts"] == {"FAIL": 1, "WARN": 1, "PASS": 2}
     assert [row["run"] for row in told["troubles"]] == ["c", "b"]
     assert [row["run"] for row in told["passed"]] == ["a", "d"]
-    assert told["passed"][0]["figure"] == ""
+    assert told["passed"][0]["value"] == ""
 
 
 def test_a_limit_says_what_set_it():

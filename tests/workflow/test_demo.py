@@ -182,7 +182,7 @@ def test_no_type_loses_more_than_one_cell_in_twenty(demo):
 
 def test_checks_of_a_sound_study(demo):
     checks = read_tsv(demo / "cells/checks.tsv")
-    assert list(checks) == ["run", "check", "verdict", "figure", "detail"]
+    assert list(checks) == ["run", "check", "verdict", "value", "detail"]
     troubles = checks[checks["verdict"] != "PASS"]
     assert troubles.empty, troubles.to_string()
 

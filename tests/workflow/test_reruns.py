@@ -256,7 +256,7 @@ def test_groups_of_another_source(project, planned):
     configure(project, groups={"from": "harmony"})
     assert planned(project) == Counter(AFTER_GROUPS)
     configure(project, groups={"from": "markers"})
-    assert planned(project) == Counter(["label_cells markers", *AFTER_GROUPS])
+    assert planned(project) == Counter(["check_runs", "label_cells markers", *AFTER_GROUPS])
     configure(project, groups={"from": "subtype"})
     assert planned(project) == Counter(AFTER_GROUPS)
 
@@ -328,7 +328,8 @@ def test_a_marker_where_markers_name_the_cells(own_project, jobs, planned):
     jobs(own_project, "--touch")
     assert planned(own_project) == Counter()
     append(own_project, "config/markers.tsv", MARKER)
-    expected = ["label_cells markers", *each("vote_types", EMBEDDING), *AFTER_GROUPS]
+    expected = ["check_runs", "label_cells markers"]
+    expected += [*each("vote_types", EMBEDDING), *AFTER_GROUPS]
     assert planned(own_project) == Counter(expected)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from latere.checks.names import species_by_prefix
 from latere.checks.runs import FAIL, FEW_CELLS, PASS, STUDY, WARN, Run, row, usual_genes
 from latere.tables import SAME_GENES
 
@@ -16,6 +17,8 @@ SAME_SUM = 0.01
 SAME_RELEASE = 0.98
 # A few symbols stand for two genes in every annotation.
 MANY_TWICE = 0.01
+# A second species has more of the genes than viruses, transgenes or spike-ins.
+SECOND_SPECIES, MIXED = 0.1, "mixed"
 KINDS = {"ensembl": "Ensembl ids", "symbol": "gene symbols", "other": "ids of another kind"}
 
 
@@ -45,12 +48,11 @@ def check_barcodes(runs: list[Run]):
         agree = about["kind"] in ("both", about["looks"])
         detail = (
             f"{about['number']:,} barcodes, none duplicated; {about['kind']}, as the "
-            f"{about['decided_by']} {'tell' if about['decided_by'] == 'data' else 'tells'}: "
+            f"{about['decided_by']} {'show' if about['decided_by'] == 'data' else 'says'}: "
             f"{about['reason']}."
         )
         fix = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
-        figure = about["number"]
-        yield row(run.name, "barcodes", PASS if agree else WARN, figure, detail + fix)
+        yield row(run.name, "barcodes", PASS if agree else WARN, about["number"], detail + fix)
         yield check_counts(run)
         if left_out := run.facts["left_out"]:
             named = ", ".join(f"{number:,} {kind}" for kind, number in left_out.items())
@@ -80,8 +82,10 @@ def check_genes(runs: list[Run]):
         if not len(run.genes) or share < SAME_GENES:
             verdict = FAIL
             other = f"by {KINDS[kind]}, this one by {KINDS[about['kind']]}"
-            told = f"most runs name genes {other}" if about["kind"] != kind else "hardly any shared"
-            fix = f" ({told}). Name the genes of all runs alike, by Ensembl ids of one release."
+            reason = (
+                f"most runs name genes {other}" if about["kind"] != kind else "hardly any shared"
+            )
+            fix = f" ({reason}). Name the genes of all runs alike, by Ensembl ids of one release."
         elif verdict == WARN:
             fix = ": another release, or genes were filtered. Count all runs with one annotation."
         yield row(run.name, "genes", verdict, share, detail + (fix or "."))
@@ -109,6 +113,7 @@ def check_shared_genes(runs: list[Run], how: str):
     seen = set.union(*(set(run.genes) for run in runs))
     usual = usual_genes(runs)
     kinds = {run.facts["identifiers"]["kind"] for run in runs}
+    several = len(kinds) > 1
     kept = shared if how == "intersection" else seen
     loss = (
         f"{len(seen) - len(shared):,} are left out"
@@ -121,29 +126,41 @@ def check_shared_genes(runs: list[Run], how: str):
     )
     few = len(shared) < SAME_RELEASE * len(usual)
     verdict = PASS if not few else FAIL if len(shared) < SAME_GENES * len(usual) else WARN
-    told = f"; identifiers are {' and '.join(KINDS[kind] for kind in sorted(kinds))}"
-    fix = told if len(kinds) > 1 else ""
+    kinds = " and ".join(KINDS[kind] for kind in sorted(kinds))
+    fix = f"; identifiers are {kinds}" if several else ""
     fix += ". Count all runs with one annotation." if few else "."
     yield row(STUDY, "genes", verdict, len(kept), detail + fix)
 
 
 def check_species(runs: list[Run]):
     """One species within a run, and over the runs."""
-    found = {run.name: run.facts["identifiers"]["species"] for run in runs}
-    known = Counter(told["name"] for told in found.values() if told["name"] != "unknown")
-    for name, told in found.items():
-        if told["name"] == "unknown":
-            logging.info("species: not checked for %s, its genes show none", name)
+    found = {run.name: find_species(run) for run in runs}
+    known = Counter(name for name, _ in found.values() if name != "unknown")
+    for run, (name, numbers) in found.items():
+        if name == "unknown":
+            logging.info("species: not checked for %s, its genes show none", run)
             continue
         usual, _ = known.most_common(1)[0]
-        numbers = f"{told['human']:,} genes are named as of human, {told['mouse']:,} as of mouse"
-        if told["name"] != usual:
-            detail = (
-                f"{numbers}: {told['name']}, but most runs are {usual}. Give runs of one species."
-            )
-            yield row(name, "species", FAIL, np.nan, detail)
-        elif usual == "mixed":
+        if name != usual:
+            detail = f"{numbers}: {name}, but most runs are {usual}. Give runs of one species."
+            yield row(run, "species", FAIL, np.nan, detail)
+        elif usual == MIXED:
             detail = f"{numbers}: two species. Give the genes and the cells of one."
-            yield row(name, "species", WARN, np.nan, detail)
+            yield row(run, "species", WARN, np.nan, detail)
         else:
-            yield row(name, "species", PASS, np.nan, f"{numbers}: {usual}.")
+            yield row(run, "species", PASS, np.nan, f"{numbers}: {usual}.")
+
+
+def find_species(run: Run) -> tuple[str, str]:
+    """Species of a run, and the numbers of genes that show it."""
+    about = run.facts["identifiers"]["species"]
+    parts = {
+        name: number
+        for name, number in species_by_prefix(run).items()
+        if number > SECOND_SPECIES * len(run.genes)
+    }
+    if len(parts) > 1:
+        named = [f"{number:,} genes are named as of {name}" for name, number in parts.items()]
+        return MIXED, ", ".join(named)
+    human, mouse = about["human"], about["mouse"]
+    return about["name"], f"{human:,} genes are named as of human, {mouse:,} as of mouse"

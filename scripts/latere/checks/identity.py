@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from latere.checks.runs import FAIL, PASS, WARN, Run, row
+from latere.checks.runs import FAIL, PASS, STUDY, WARN, Run, row
 
 # Two cells never agree in the counts of 50 genes or more unless they are one.
 RICH = 50
@@ -21,7 +21,7 @@ SOME_SHARED, MOST_SHARED = 0.1, 0.5
 ENOUGH_SHARED = 20
 # Plates reuse barcodes, but only in one library has a barcode the same depth twice.
 SAME_DEPTH = 0.5
-# So many times more frequent is one of XIST and the Y genes where it tells the sex; ambient RNA and
+# So many times more frequent is one of XIST and the Y genes where it shows the sex; ambient RNA and
 # doublets of pooled samples blur it. Least molecules to call a sex, and least share of all: the Y
 # genes have 960 of a million in pbmc4k, and XIST none.
 SEX_TIMES, SEX_COUNTS, SEX_SHARE = 5, 10, 20e-6
@@ -48,7 +48,7 @@ def check_sex(runs: list[Run], samples: dict[str, dict]):
     """Sex genes compared with the sheet's column `sex` or `gender`, and among a sample's runs."""
     for sample, columns in samples.items():
         named = {name.lower(): value.strip().lower() for name, value in columns.items()}
-        told = SEXES.get(named.get("sex") or named.get("gender"))
+        sheet = SEXES.get(named.get("sex") or named.get("gender"))
         own = [run for run in runs if run.sample == sample and len(run.sex_counts) == 2]
         if not own:
             logging.info("sex: not checked for %s, its runs lack XIST or the Y genes", sample)
@@ -58,30 +58,30 @@ def check_sex(runs: list[Run], samples: dict[str, dict]):
             named = ", ".join(f"{run} {sex}" for run, sex in found.items() if sex)
             detail = f"Its runs are of different sex by XIST and Y genes ({named}): one is swapped."
             yield row(sample, "sex of its runs", FAIL, np.nan, detail)
-        if not told:
+        if not sheet:
             logging.info("sex: not checked for %s, the sheet says neither female nor male", sample)
             continue
         female, male = np.sum([run.sex_counts for run in own], axis=0)
         molecules = int(sum(run.halves.sum() for run in own))
         sex = find_sex(female, male, molecules)
         numbers = (
-            f"The sheet says {told}; XIST has {female:,} and the Y genes have {male:,} of "
+            f"The sheet says {sheet}; XIST has {female:,} and the Y genes have {male:,} of "
             f"{molecules:,} molecules"
         )
-        figure = female / max(female + male, 1)
+        share = female / max(female + male, 1)
         if not sex:
             logging.info("sex: not checked for %s: %s, too few", sample, numbers)
-        elif sex == told:
-            yield row(sample, "sex", PASS, figure, f"{numbers}: {sex}.")
+        elif sex == sheet:
+            yield row(sample, "sex", PASS, share, f"{numbers}: {sex}.")
         elif sex in ("female", "male"):
             fix = f": {sex}. Correct the sheet, or look for the sample that it was swapped with."
-            yield row(sample, "sex", FAIL, figure, numbers + fix)
+            yield row(sample, "sex", FAIL, share, numbers + fix)
         else:
             reason = {
-                "both": "both are there, as in a mixture of donors",
-                "neither": "neither is there, as where cells lost the Y or the silent X",
+                "both": "both are expressed, as in a mixture of donors",
+                "neither": "neither is expressed, as in cells that lost the Y or the silent X",
             }[sex]
-            yield row(sample, "sex", WARN, figure, f"{numbers}: unclear, {reason}.")
+            yield row(sample, "sex", WARN, share, f"{numbers}: unclear, {reason}.")
 
 
 def count_shared(keys: list[np.ndarray]) -> np.ndarray:
@@ -106,8 +106,16 @@ def count_shared(keys: list[np.ndarray]) -> np.ndarray:
     return shared
 
 
-def check_duplicates(runs: list[Run]):
-    """Cells that two runs share: the same counts, or the same barcodes at the same depth."""
+def check_duplicates(runs: list[Run], sides: dict | None = None):
+    """Cells that two runs share: the same counts, or the same barcodes at the same depth.
+
+    Parameters
+    ----------
+    sides
+        Samples of `case` and `control`, by contrast: one that tests samples which share their cells
+        gets a row of its own.
+    """
+    twins = []
     runs = [run for run in runs if run.called]
     if len(runs) < 2:
         logging.info("duplicates: not checked, fewer than two runs have cells")
@@ -134,16 +142,17 @@ def check_duplicates(runs: list[Run]):
                 f"{names[twin]} (sample {runs[twin].sample}): one matrix, or parts of it, appears "
                 "twice. Remove one of the runs from the sheet."
             )
+            twins.append({run.sample, runs[twin].sample})
             yield row(run.name, "duplicate", FAIL, share, detail)
             continue
-        verdict, figure, other = PASS, 0.0, None
+        verdict, largest, other = PASS, 0.0, None
         for twin in np.flatnonzero(excess[at]):
             both = barcodes[at].index.intersection(barcodes[twin].index)
             depths = pd.DataFrame({"a": barcodes[at][both], "b": barcodes[twin][both]}).rank()
             alike = depths["a"].corr(depths["b"]) > SAME_DEPTH
             share = shared[at, twin] / smaller[at, twin]
-            if alike and share > figure:
-                verdict, figure, other = FAIL if share > MOST_SHARED else WARN, share, twin
+            if alike and share > largest:
+                verdict, largest, other = FAIL if share > MOST_SHARED else WARN, share, twin
         if verdict == PASS:
             detail = (
                 f"{identical[at].max():,} cells have the counts of a cell of another run, at most "
@@ -160,4 +169,29 @@ def check_duplicates(runs: list[Run]):
             f"(sample {runs[other].sample}), at the same depth; chance gives "
             f"{chance[at, other]:,.0f} at most: {fix}"
         )
-        yield row(run.name, "duplicate", verdict, figure, detail)
+        if verdict == FAIL:
+            twins.append({run.sample, runs[other].sample})
+        yield row(run.name, "duplicate", verdict, largest, detail)
+    yield from check_contrasts(twins, sides or {})
+
+
+def check_contrasts(twins: list[set[str]], sides: dict):
+    """Contrasts that test samples which share their cells.
+
+    Parameters
+    ----------
+    twins
+        Samples of two runs that share cells.
+    sides
+        Samples of `case` and `control`, by contrast.
+    """
+    for contrast, names in sides.items():
+        tested = {sample for of_side in names.values() for sample in of_side}
+        alike = {tuple(sorted(pair)) for pair in twins if len(pair) == 2 and pair <= tested}
+        if alike:
+            named = ", ".join(" and ".join(pair) for pair in sorted(alike))
+            detail = (
+                f"Contrast {contrast} compares samples with the same cells: {named}. They are not "
+                "replicates, and its tests are not valid. Remove one of each from the sheet."
+            )
+            yield row(STUDY, "replicates of the contrast", FAIL, len(alike), detail)

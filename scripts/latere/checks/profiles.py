@@ -46,7 +46,7 @@ class Profiles:
 def compare_profiles(runs: list[Run]) -> Profiles | None:
     """Distances of the runs' pseudobulks.
 
-    Two random halves of a run's cells tell how much of a distance is chance: the mean squared
+    Two random halves of a run's cells show how much of a distance is chance: the mean squared
     difference of log profiles, less that noise, is twice the squared coefficient of variation.
 
     Returns
@@ -108,14 +108,14 @@ def check_profiles(runs: list[Run]):
     typical = np.median(least)
     for at, run in enumerate(names):
         other = nearest[at]
-        told = f"run {names[other]} of sample {of[other]}"
-        numbers = f"Its profile varies from that of the nearest, {told}, by {least[at]:.2f}"
+        twin = f"run {names[other]} of sample {of[other]}"
+        numbers = f"Its profile varies from that of the nearest, {twin}, by {least[at]:.2f}"
         clear = np.flatnonzero(~same[at] & (found.noise[at] <= CLEAR_NOISE))
         if len(clear):
             halves = least[at] < ONE_LIBRARY and other in clear
             fix = (
                 f", as halves of one library do (genetically identical animals: {IDENTICAL_ANIMALS}"
-                "). If both are of one specimen, give them one sample: they are no two replicates."
+                "). If both are of one specimen, give them one sample: they are not two replicates."
             )
             verdict, fix = (WARN, fix) if halves else (PASS, ".")
             yield row(run, "replicate", verdict, least[at], numbers + fix)
@@ -133,7 +133,7 @@ def check_profiles(runs: list[Run]):
         if len(set(of)) >= ENOUGH_SAMPLES:
             far = least[at] > max(FAR, OUTLYING * typical)
             detail = (
-                f"Its profile varies from that of the nearest, {told}, by {least[at]:.2f}; half of "
+                f"Its profile varies from that of the nearest, {twin}, by {least[at]:.2f}; half of "
                 f"the runs by {typical:.2f} or less"
             )
             fix = ". Check tissue, kit and annotation of this run." if far else "."

@@ -7,7 +7,7 @@ from latere.design import MIN_SAMPLES
 from latere.doublets import expected_doublets
 
 # Limits remove a tail; where most cells are beyond them, the limits or the run are wrong.
-MOST_LOST = 0.5
+MOST_REMOVED = 0.5
 # An alarm needs three times the expected doublets, and a fifth of the run, as overloaded runs have
 # their share by design.
 MANY_DOUBLETS, TIMES_DOUBLETS = 0.2, 3
@@ -16,7 +16,7 @@ MANY_DOUBLETS, TIMES_DOUBLETS = 0.2, 3
 def check_cells(runs: list[Run]):
     """Cells of each run: how many are called and kept, and how many are doublets."""
     for run in runs:
-        lost = 1 - run.kept / max(run.called, 1)
+        removed = 1 - run.kept / max(run.called, 1)
         detail = f"{run.kept:,} of {run.called:,} called cells are kept"
         verdict, fix = PASS, "."
         barcodes = run.facts["barcodes"]
@@ -37,10 +37,10 @@ def check_cells(runs: list[Run]):
             )
         yield row(run.name, "cells", verdict, run.kept, detail + fix)
         if run.called:
-            many = lost > MOST_LOST
-            detail = f"{lost:.0%} of the called cells are removed by the limits or as doublets"
+            many = removed > MOST_REMOVED
+            detail = f"{removed:.0%} of the called cells are removed by the limits or as doublets"
             fix = ". See the waterfall, and set `cells.samples` for this sample." if many else "."
-            yield row(run.name, "cells lost", WARN if many else PASS, lost, detail + fix)
+            yield row(run.name, "cells removed", WARN if many else PASS, removed, detail + fix)
         if run.doublets is not None and run.called:
             share, usual = run.doublets / run.called, expected_doublets(run.called)
             many = share > max(MANY_DOUBLETS, TIMES_DOUBLETS * usual)
@@ -76,11 +76,11 @@ def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: i
             side: [sample for sample in of_side if kept[sample] >= min_cells]
             for side, of_side in names.items()
         }
-        told = ", ".join(
+        numbers = ", ".join(
             f"{len(enough[side])} of {len(names[side])} {side} samples" for side in names
         )
         least = min(map(len, enough.values()))
-        detail = f"Contrast {contrast}: {told} have at least {min_cells} cells"
+        detail = f"Contrast {contrast}: {numbers} have at least {min_cells} cells"
         few = least < MIN_SAMPLES
         fix = (
             f". A side needs {MIN_SAMPLES}: widen the limits, or drop the contrast." if few else "."

@@ -12,7 +12,7 @@ from latere.gene_sets import find_members
 from latere.tables import read_parts
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
-COLUMNS = ["run", "check", "verdict", "figure", "detail"]
+COLUMNS = ["run", "check", "verdict", "value", "detail"]
 STUDY = "study"
 # A type that makes up a tenth of a run has 5 cells then.
 FEW_CELLS = 50
@@ -28,6 +28,8 @@ class Run:
         As `load_counts` leaves them.
     genes
         Index of gene ids.
+    names
+        Their symbols, in the same order.
     called, kept, doublets
         Cells; of the doublets None where none could be called.
     halves
@@ -37,7 +39,7 @@ class Run:
     sex_counts
         Molecules of the female and of the male genes; empty if it lacks either.
     barcodes
-        By called cell: barcode, n_counts, n_genes and `key`, which tells its counts.
+        By called cell: barcode, n_counts, n_genes and `key`, a number that stands for its counts.
     ambient
         As `call_cells` writes it.
     """
@@ -46,6 +48,7 @@ class Run:
     sample: str
     facts: dict
     genes: pd.Index
+    names: pd.Series = field(default_factory=lambda: pd.Series(dtype=str))
     called: int = 0
     kept: int = 0
     doublets: int | None = None
@@ -56,9 +59,9 @@ class Run:
     ambient: dict = field(default_factory=dict)
 
 
-def row(run: str, check: str, verdict: str, figure: float, detail: str) -> dict:
+def row(run: str, check: str, verdict: str, value: float, detail: str) -> dict:
     """A row of the table."""
-    return dict(zip(COLUMNS, (run, check, verdict, figure, detail), strict=True))
+    return dict(zip(COLUMNS, (run, check, verdict, value, detail), strict=True))
 
 
 def read_run(
@@ -107,6 +110,7 @@ def read_run(
         sample=sample,
         facts=facts,
         genes=var.index,
+        names=var["gene_name"].astype(str).reset_index(drop=True),
         called=len(cells),
         kept=int(kept.sum()),
         doublets=None if doublets.isna().all() else int(doublets.sum()),
@@ -124,3 +128,18 @@ def usual_genes(runs: list[Run]) -> set[str]:
     """Ids of the genes that more than half of the runs have."""
     seen = Counter(gene for run in runs for gene in run.genes)
     return {gene for gene, number in seen.items() if number > len(runs) / 2}
+
+
+def study_genes(runs: list[Run], how: str) -> pd.Series:
+    """Symbols of the genes of the study, by id.
+
+    Parameters
+    ----------
+    how
+        `intersection` or `union` of the runs' genes.
+    """
+    names = pd.concat([pd.Series(run.names.to_numpy(), run.genes) for run in runs])
+    names = names[~names.index.duplicated()]
+    if how == "union":
+        return names
+    return names[[all(gene in run.genes for run in runs) for gene in names.index]]

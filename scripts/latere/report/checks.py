@@ -14,7 +14,7 @@ def sort_checks(checks: pd.DataFrame) -> dict:
     Parameters
     ----------
     checks
-        run, check, verdict, figure, detail.
+        run, check, verdict, value, detail.
 
     Returns
     -------

@@ -112,7 +112,7 @@ class Inputs:
 
     @cached_property
     def checks(self) -> pd.DataFrame:
-        """run, check, verdict, figure, detail."""
+        """run, check, verdict, value, detail."""
         return read_tsv(self.files.checks)
 
     @cached_property
