@@ -89,9 +89,10 @@ def main(snakemake):
         source = f"{name}: {source}"
     elif matrices := snakemake.input.get("matrices"):
         values, source = read_obs(dict(zip(snakemake.params.subsets, matrices, strict=True)), name)
-        if len(lost := obs.index.difference(values.index)):
-            problem = f"{len(lost)} cells are not in the .h5ad of their run, the first {lost[0]}"
-            fix = "Check that the file is the one the counts came from."
+        if len(missing := obs.index.difference(values.index)):
+            problem = f"{len(missing)} cells are not in the .h5ad of their run"
+            problem += f", the first is {missing[0]}"
+            fix = "Check that this is the file that the counts came from."
             raise StudyError(f"groups from {name}", problem, fix, code="missing-cells")
         values = values.loc[obs.index]
     else:

@@ -13,6 +13,7 @@ from latere.report.formats import format_percent
 from latere.report.methods import Constants, describe_rule
 from latere.report.page import build_page
 from latere.report.provenance import git_commit, read_versions
+from latere.tables import UNKNOWN
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def test_no_number_is_typed_where_the_code_has_it(tmp_path, monkeypatch, told):
     # Each sentence that a study can have.
     monkeypatch.setattr("latere.report.inputs.Inputs.called_by", lambda *_: 1)
     shares = {"poor", "rich", "plausible", "doublets_per_1000", "most_doublets"}
+    shares |= {"model_enough", "type_enough"}
     other = {
         name: 0.7001 + at / 10_000 if name in shares else 7_000_001 + at
         for at, name in enumerate(vars(Constants()))
@@ -66,8 +68,14 @@ def test_no_number_is_typed_where_the_code_has_it(tmp_path, monkeypatch, told):
     for doublets, by in zip(files.doublets, ("expected rate", "simulated doublets"), strict=False):
         text = doublets.read_text()
         doublets.write_text(re.sub('"threshold_by": [^,]*', f'"threshold_by": "{by}"', text))
-    params.config["annotation"]["celltypist_model"] = None
-    text = text_of(sections_of(build_page(files, params, "0123abc"))["methods"])
+    text = ""
+    for model in (None, "model.pkl"):
+        params.config["annotation"]["celltypist_model"] = model
+        text += text_of(sections_of(build_page(files, params, "0123abc"))["methods"])
+        # The second study has too little of its model.
+        for path in files.cell_types:
+            pd.read_parquet(path).assign(cell_type=UNKNOWN).to_parquet(path)
+    assert text.count("so every cell was labelled unknown") == 1
     forms = {n: format_percent(v) if n in shares else str(v) for n, v in other.items()}
     assert [name for name, form in forms.items() if form not in text.replace(",", "")] == []
     assert "SoupX" in text

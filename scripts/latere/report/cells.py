@@ -1,4 +1,4 @@
-"""How cells were called, checked and chosen, and which genes the study has."""
+"""How cells were called, checked and selected, and which genes the study has."""
 
 import base64
 import re
@@ -21,7 +21,7 @@ METHODS = {
 }
 SET_BY = {"deviations": "MAD", "floor": "floor", "ceiling": "ceiling", "fixed": "fixed"}
 PHASES = ("G1", "S", "G2M")
-# Genes of the ambient RNA that are named.
+# Number of the most frequent genes of the ambient RNA that are shown.
 AMBIENT_GENES = 6
 # Pixels per point: the text of a figure becomes as large as that of its caption.
 SCALE = 1.9
@@ -67,7 +67,7 @@ def describe_call(facts: dict, ambient: dict, doublets: dict) -> dict:
     Parameters
     ----------
     facts, ambient, doublets
-        What `load_counts`, `call_cells` and `score_cells` say of the run.
+        What `load_counts`, `call_cells` and `score_cells` report for the run.
     """
     barcodes, calling, share = facts["barcodes"], ambient["calling"], ambient["ambient"]
     genes = [f"{gene['gene_name']} {format_share(gene['share'])}" for gene in share["top_genes"]]
@@ -121,11 +121,11 @@ def used_reasons(qc: pd.DataFrame) -> list[tuple]:
 
 
 def collect(inputs: Inputs) -> dict:
-    """What is said of calling, limits, ambient RNA, doublets, cell cycle and genes."""
+    """Calling, limits, ambient RNA, doublets, cell cycle and genes."""
     files = inputs.files
     calls = [
-        describe_call(*told)
-        for told in zip(inputs.facts, inputs.ambient, inputs.doublets, strict=True)
+        describe_call(*reports)
+        for reports in zip(inputs.facts, inputs.ambient, inputs.doublets, strict=True)
     ]
     limit_table = read_tsv(files.limits)
     limits, limit_columns = describe_limits(limit_table)

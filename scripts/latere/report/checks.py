@@ -1,4 +1,4 @@
-"""The checks of the runs: what failed and what warns apart from what passed."""
+"""The checks of the runs: FAIL and WARN first, PASS apart."""
 
 import pandas as pd
 
@@ -19,7 +19,8 @@ def sort_checks(checks: pd.DataFrame) -> dict:
     Returns
     -------
     dict
-        verdicts (number of checks by verdict), troubles (rows, FAIL first) and passed (rows).
+        verdicts (number of checks by verdict), troubles (rows with FAIL, then WARN) and passed
+        (rows).
     """
     order = checks["verdict"].map(VERDICTS.index).sort_values(kind="stable").index
     rows = [

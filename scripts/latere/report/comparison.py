@@ -10,8 +10,8 @@ from latere.report.formats import records
 from latere.report.inputs import Inputs
 from latere.tables import read_tsv
 
-# Genes called by no branch that are drawn of one group: enough to show the cloud, few enough to
-# load.
+# Genes of a group that no branch calls and that are drawn: enough to show the cloud, few enough
+# to load.
 UNCALLED_SHOWN = 1500
 KEY = ["contrast", "group"]
 
@@ -62,7 +62,7 @@ def pair_tables(summary: pd.DataFrame, compared: pd.DataFrame, testing: list[Bra
 
 
 def thin(called: np.ndarray, most: int) -> np.ndarray:
-    """Positions of all called genes and of an even choice of the others.
+    """Positions of all called genes and of evenly spaced others.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The inputs of the rule, each table read once, whatever number of sections shows it."""
+"""The inputs of the rule. Each table is read once, however many sections show it."""
 
 import json
 from functools import cached_property
@@ -11,7 +11,7 @@ from latere.tables import read_by_cell, read_tsv
 
 
 def read_json(path) -> dict:
-    """What a step says of itself."""
+    """What a step reports about its work."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -31,7 +31,7 @@ class Inputs:
     embedding, testing
         The branches that embed cells, and those that test genes.
     commit
-        Of the workflow.
+        Commit of the workflow.
     """
 
     def __init__(self, files, params, commit: str):
@@ -117,17 +117,17 @@ class Inputs:
 
     @cached_property
     def facts(self) -> list[dict]:
-        """What `load_counts` says of each run."""
+        """What `load_counts` reports for each run."""
         return [read_json(path) for path in self.files.facts]
 
     @cached_property
     def ambient(self) -> list[dict]:
-        """What `call_cells` says of each run: calling, ambient."""
+        """What `call_cells` reports for each run: calling, ambient."""
         return [read_json(path) for path in self.files.ambient]
 
     @cached_property
     def doublets(self) -> list[dict]:
-        """What `score_cells` says of the doublets of each run."""
+        """What `score_cells` reports about the doublets of each run."""
         return [read_json(path) for path in self.files.doublets]
 
     @cached_property
@@ -138,8 +138,8 @@ class Inputs:
     @property
     def corrected(self) -> int:
         """Runs whose ambient RNA is known, so that it can be removed."""
-        return sum(told["ambient"]["share"] is not None for told in self.ambient)
+        return sum(run["ambient"]["share"] is not None for run in self.ambient)
 
     def called_by(self, method: str) -> int:
         """Runs whose cells were called by a method of `call_cells`."""
-        return sum(told["calling"]["method"] == method for told in self.ambient)
+        return sum(run["calling"]["method"] == method for run in self.ambient)

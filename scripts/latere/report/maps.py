@@ -7,7 +7,7 @@ from latere.report.formats import encode, name_apart, natural_order, records
 from latere.report.inputs import Inputs
 from latere.tables import UNKNOWN
 
-# A column with more levels is a name, not a colour.
+# A column with more levels is used as a name, not as a colour.
 MOST_LEVELS = 40
 
 

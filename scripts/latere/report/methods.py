@@ -1,6 +1,6 @@
 """What was done, for the methods section of a paper: facts of this run, settings and constants.
 
-The sentences on one branch are a partial template of their own, `methods/<branch>.html.j2`.
+The sentences on one branch are in a partial template, `methods/<branch>.html.j2`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import call_cells
 import label_cells
 import merge_cells
 import scvi_de
-from latere import design, doublets, droplets, quality
+from latere import design, doublets, droplets, label_genes, quality
 from latere.report.formats import format_number
 from latere.report.inputs import Inputs, read_json
 from latere.report.reading import describe_groups
@@ -19,7 +19,7 @@ from latere.tables import PER_CELL, UNKNOWN, read_by_cell
 
 @dataclass(frozen=True)
 class Constants:
-    """Numbers that the sentences name, each from the code that uses it."""
+    """Numbers in the sentences, each from the code that uses it."""
 
     per_cell: float = PER_CELL
     permutations: int = droplets.PERMUTATIONS
@@ -37,6 +37,8 @@ class Constants:
     testable_counts: int = merge_cells.MIN_COUNTS_TESTABLE
     marker_bins: int = label_cells.BINS
     random_genes: int = label_cells.RANDOM_GENES
+    model_enough: float = label_genes.MODEL_ENOUGH
+    type_enough: float = label_genes.TYPE_ENOUGH
     least_samples: int = design.MIN_SAMPLES
     least_genes: int = build_design.MIN_GENES
     posterior_pairs: int = scvi_de.N_PAIRS
@@ -53,7 +55,7 @@ METRIC_NAMES = {
 
 
 def describe_rule(name: str, rule: float | dict | None) -> str:
-    """A limit of the configuration in words; empty for none.
+    """A limit of the configuration in words; empty if there is none.
 
     Parameters
     ----------
@@ -101,7 +103,7 @@ def list_sources(inputs: Inputs) -> dict[str, list[str]]:
 
 
 def collect(inputs: Inputs) -> dict:
-    """Facts of the run that the sentences name."""
+    """Facts of the run for the sentences."""
     training = inputs.files.get("training")
     return {
         "code": Constants(),
@@ -116,8 +118,8 @@ def collect(inputs: Inputs) -> dict:
         "n_filtered": inputs.called_by("all"),
         "corrected": inputs.corrected,
         "doublet_method": inputs.doublets[0]["method"],
-        "fallback_runs": sum(told["threshold_by"] == "expected rate" for told in inputs.doublets),
-        "unscored_runs": sum(told["threshold"] is None for told in inputs.doublets),
+        "fallback_runs": sum(run["threshold_by"] == "expected rate" for run in inputs.doublets),
+        "unscored_runs": sum(run["threshold"] is None for run in inputs.doublets),
         "rules": describe_rules(inputs.config["cells"]),
         "has_phases": bool(inputs.selection["phase"].notna().any()),
         "n_called": int(inputs.qc["called"].sum()),
@@ -127,6 +129,7 @@ def collect(inputs: Inputs) -> dict:
         "testable_samples": min(merge_cells.MIN_SAMPLES_TESTABLE, len(inputs.samples)),
         "n_variable": count_variable(inputs),
         "groups": describe_groups(inputs),
+        "has_types": any((of["cell_type"] != UNKNOWN).any() for of in inputs.labels.values()),
         "labelled_by": list_sources(inputs),
         "training": read_json(training) if training else None,
     }

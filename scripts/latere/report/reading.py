@@ -1,4 +1,4 @@
-"""How to read the numbers: what the branches share, and what each calls `fdr`."""
+"""How to read the numbers: what the branches share, and what `fdr` means in each."""
 
 from latere.branches import REGISTRY
 from latere.report.inputs import Inputs
