@@ -142,6 +142,13 @@ def test_two_species_in_one_matrix(names, ids):
     assert species(run(names, ids), *human) == {"r1": FAIL, "r2": PASS, "r3": PASS}
 
 
+def test_a_symbol_that_looks_like_a_genome():
+    """Human genes are mixed with those of rat; one symbol hides it from nobody."""
+    names = ["DM1-AS", *SYMBOLS[1:], *SYMBOLS]
+    assert species(run(names, [*ensembl("ENSG"), *ensembl("ENSRNOG")])) == {"r1": WARN}
+    assert species(run(names[:200], ensembl("ENSG"))) == {"r1": PASS}
+
+
 def test_a_virus_is_no_second_species():
     names, ids = [*SYMBOLS, *[f"gp{at}" for at in range(12)]], None
     ids = [*ensembl("ENSG"), *[f"HIV_{at}" for at in range(12)]]

@@ -113,7 +113,6 @@ def check_shared_genes(runs: list[Run], how: str):
     seen = set.union(*(set(run.genes) for run in runs))
     usual = usual_genes(runs)
     kinds = {run.facts["identifiers"]["kind"] for run in runs}
-    several = len(kinds) > 1
     kept = shared if how == "intersection" else seen
     loss = (
         f"{len(seen) - len(shared):,} are left out"
@@ -126,8 +125,8 @@ def check_shared_genes(runs: list[Run], how: str):
     )
     few = len(shared) < SAME_RELEASE * len(usual)
     verdict = PASS if not few else FAIL if len(shared) < SAME_GENES * len(usual) else WARN
-    kinds = " and ".join(KINDS[kind] for kind in sorted(kinds))
-    fix = f"; identifiers are {kinds}" if several else ""
+    named = " and ".join(KINDS[kind] for kind in sorted(kinds))
+    fix = f"; identifiers are {named}" if len(kinds) > 1 else ""
     fix += ". Count all runs with one annotation." if few else "."
     yield row(STUDY, "genes", verdict, len(kept), detail + fix)
 

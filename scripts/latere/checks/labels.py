@@ -57,9 +57,15 @@ def check_markers(markers: pd.DataFrame, names: set[str]) -> dict:
     verdict, fix = PASS, "."
     if not usable:
         verdict = FAIL
+        alike = int(genes.str.upper().isin({name.upper() for name in names}).sum())
         fix = (
             f": too few to distinguish the types, so every cell is {UNKNOWN}. Give the matrix with "
-            "gene symbols, and name markers of its species by `annotation.markers`."
+            "gene symbols, and name markers of its species by `annotation.markers`"
+        )
+        fix += (
+            f" (if the case of letters is ignored, {alike:,} are: they are of another species)."
+            if alike > max(2 * found, number / 2)
+            else "."
         )
     elif left_out:
         verdict = WARN

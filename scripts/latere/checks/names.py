@@ -168,8 +168,7 @@ def species_by_prefix(run: Run) -> dict[str, int]:
 
     Ensembl ids begin with ENSG for human, and with ENS and letters of the species for others.
     """
-    genomes = find_genomes(run.genes, run.names)
-    if not genomes:
-        ids = pd.Series(run.genes.astype(str)).str.extract(r"^(ENS[A-Z]*G)\d{6,}")[0]
-        genomes = Counter(ids.dropna())
-    return dict(genomes.most_common())
+    ids = pd.Series(run.genes.astype(str)).str.extract(r"^(ENS[A-Z]*G)\d{6,}")[0]
+    # A few symbols, such as DM1-AS, look as if they began with a genome.
+    found = max(find_genomes(run.genes, run.names), Counter(ids.dropna()), key=Counter.total)
+    return dict(found.most_common())
