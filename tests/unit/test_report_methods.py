@@ -69,8 +69,9 @@ def test_no_number_is_typed_where_the_code_has_it(tmp_path, monkeypatch, told):
         text = doublets.read_text()
         doublets.write_text(re.sub('"threshold_by": [^,]*', f'"threshold_by": "{by}"', text))
     text = ""
-    for model in (None, "model.pkl"):
-        params.config["annotation"]["celltypist_model"] = model
+    for source in ("markers markers.tsv", "CellTypist model.pkl sha256:0123"):
+        for path in files.cell_types:
+            pd.read_parquet(path).assign(source=source).to_parquet(path)
         text += text_of(sections_of(build_page(files, params, "0123abc"))["methods"])
         # The second study has too little of its model.
         for path in files.cell_types:
