@@ -32,11 +32,12 @@ test: TESTS := 1
 test: setup ## run all tests, with lint
 	$(RUN) pytest --durations=25 --numprocesses=2 --no-loadscope-reorder
 
-bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, ambient RNA, doublets
+bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, training, ambient RNA, doublets
 	@$(RUN) python tests/bench/dry_run.py
 	@$(RUN) python tests/bench/sbatch_calls.py
 	@$(RUN) python tests/bench/reads.py
 	@$(RUN) python tests/bench/cells.py
+	@$(RUN) python tests/bench/training.py
 	@$(RUN) PYTHONPATH=scripts python tests/bench/ambient.py
 	@$(RUN) PYTHONPATH=scripts python tests/bench/doublets.py
 
