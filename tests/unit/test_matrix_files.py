@@ -75,6 +75,37 @@ def test_three_files_by_name():
 
 
 @pytest.mark.parametrize(
+    "form",
+    [
+        "GSM1_{}_Tcells",
+        "GSM1_{}_immune-cells_of_genes",
+        "genes_and_cells_{}",
+        "GSM1_{}TumorCells",
+        "scGene_{}_rep1",
+        "{}.GSM1.CD45_cells",
+    ],
+)
+@pytest.mark.parametrize("genes", ["features", "genes"])
+def test_the_name_of_a_sample_may_have_words_of_the_parts(touch, form, genes):
+    parts = [f"{form.format('matrix')}.mtx.gz"]
+    parts += [f"{form.format(part)}.tsv.gz" for part in ("barcodes", genes)]
+    folder = touch(*(f"a/{name}" for name in parts))
+    wanted = tuple(f"{folder}/a/{name}" for name in parts)
+    assert find_files(", ".join(wanted[::-1])) == wanted
+    # Alone in a folder they need no more than its name.
+    assert find_files(f"{folder}/a") == wanted
+
+
+def test_three_files_by_what_their_names_begin_with(touch):
+    names = [f"GSM{n}_{part}_Tcells" for n in (1, 10) for part in ("matrix", "barcodes", "genes")]
+    ends = [f"{name}.{'mtx' if 'matrix' in name else 'tsv'}" for name in names]
+    folder = touch(*ends)
+    assert find_files(f"{folder}/GSM1") == tuple(f"{folder}/{name}" for name in ends[:3])
+    (folder / ends[0]).unlink()
+    assert find_files(f"{folder}/GSM1") == (f"{folder}/GSM1",)
+
+
+@pytest.mark.parametrize(
     ("missing", "wanted"),
     [
         (0, "no matrix: matrix.mtx.gz or matrix.mtx"),

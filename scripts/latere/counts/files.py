@@ -3,6 +3,10 @@
 import os
 import re
 import urllib.parse
+from collections import Counter
+from functools import reduce
+from itertools import permutations
+from operator import and_
 from pathlib import Path
 
 from latere.errors import StudyError
@@ -15,7 +19,7 @@ PARTS = {
     "barcodes": ("barcodes.tsv.gz", "barcodes.tsv"),
     "features": ("features.tsv.gz", "features.tsv", "genes.tsv.gz", "genes.tsv"),
 }
-# Words that identify the three files under other names; the last word of a name counts.
+# Words that identify the three files under other names; the last one counts if a name has several.
 WORDS = {
     "mtx": "matrix",
     "barcode": "barcodes",
@@ -103,6 +107,9 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
     for prefix in (path.name, f"{path.name}.", f"{path.name}_", f"{path.name}-"):
         if any(os.path.isfile(path.parent / f"{prefix}{name}") for name in PARTS["matrix"]):
             return _with_prefix(path.parent, prefix)
+    # The part may stand in the middle of the names.
+    if path.name and not os.path.lexists(path) and (files := _beside(path.parent, path.name)):
+        return _three(files, text)
     _check_form(text)
     return (text,)
 
@@ -121,10 +128,25 @@ def _check_form(text: str) -> None:
 
 def _three(files: list[str], text: str) -> tuple[str, ...]:
     """Matrix, barcodes and features among files of any name."""
+    named = {file: re.findall("[a-z0-9]+", file.rpartition("/")[2].lower()) for file in files}
+    # The name of a sample may have such a word, too ("T_cells"): what all names have says nothing.
+    shared = reduce(and_, map(Counter, named.values()))
+    words = {
+        file: re.findall("|".join(WORDS), " ".join((Counter(said) - shared).elements()))
+        for file, said in named.items()
+    }
+    parts = {
+        file: {"matrix"} if "mtx" in said else {WORDS[word] for word in said}
+        for file, said in words.items()
+    }
+    # In a longer word ("TcellsBarcodes"): if one file can be only one part, no other is that part.
+    for file, other in permutations(files, 2):
+        if len(parts[other]) == 1 and len(parts[file]) > 1:
+            parts[file] = parts[file] - parts[other]
     found = {}
     for file in files:
-        words = re.findall("|".join(WORDS), file.rpartition("/")[2].lower())
-        part = "matrix" if "mtx" in words else WORDS.get(words[-1]) if words else None
+        # Else the last word of a name counts.
+        part = WORDS[words[file][-1]] if len(parts[file]) > 1 else min(parts[file], default=None)
         found.setdefault(part, []).append(file)
     if set(found) != set(PARTS) or len(files) != len(PARTS):
         parts = "; ".join(
@@ -136,6 +158,19 @@ def _three(files: list[str], text: str) -> tuple[str, ...]:
         problem = f"lists {len(files)} files, which are not the three of a 10x folder ({parts})"
         raise StudyError(text, problem, fix, code="ambiguous-files")
     return tuple(found[part][0] for part in PARTS)
+
+
+def _beside(folder: Path, prefix: str) -> list[str]:
+    """Three files in a folder, one of them a matrix, whose names begin with a word or words."""
+    if not os.access(folder, os.R_OK | os.X_OK) or not folder.is_dir():
+        return []
+    # Not GSM10 for GSM1.
+    begins = re.compile(re.escape(prefix) + (r"(?![A-Za-z0-9])" if prefix[-1:].isalnum() else ""))
+    found = sorted(
+        entry.path for entry in os.scandir(folder) if begins.match(entry.name) and entry.is_file()
+    )
+    matrices = [name for name in found if re.search(r"\.mtx(\.gz)?$", name)]
+    return found if len(found) == len(PARTS) and len(matrices) == 1 else []
 
 
 def _with_prefix(folder: Path, prefix: str) -> tuple[str, ...]:
@@ -183,6 +218,8 @@ def _in_folder(folder: Path, barcodes: str) -> tuple[str, ...]:
     matrices += [path for end in HDF5 for path in folder.glob(f"*{end}")]
     if matrices:
         return find_files(str(_the_one(matrices, folder, "matrices")))
+    if files := _beside(folder, ""):
+        return _three(files, str(folder))
     inner = ", ".join(path.name for path in _folders(folder, "*")[:5])
     problem = f"is a folder without a count matrix{f' (it holds {inner})' if inner else ''}"
     raise StudyError(str(folder), problem, f"Give {FORMS}.", code="missing-matrix")
