@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from latere.counts.barcodes import cell_names, check_kind, given_cells
+from latere.counts.content import EXPRESSION
 from latere.counts.faults import raw_counts
 from latere.counts.files import find_files
-from latere.counts.genes import EXPRESSION, gene_table
+from latere.counts.genes import gene_table
 from latere.counts.readers import read
 from latere.counts.sparse import with_counts
 from latere.errors import StudyError

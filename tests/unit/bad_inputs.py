@@ -67,9 +67,10 @@ def write_study(folder: Path) -> None:
     (folder / SHEET).write_text(sheet(rows()))
     counts = csr_matrix(np.diag([3, 1, 4, 1]).astype(np.float32))
     obs = pd.DataFrame({"part": list("0123")}, index=list("abcd"))
+    var = pd.DataFrame(index=[f"G{n}" for n in range(4)])
     for number in range(1, 5):
-        ad.AnnData(counts, obs=obs).write_h5ad(folder / f"m{number}.h5ad")
-    ad.AnnData(counts.toarray(), obs=obs).write_h5ad(folder / "dense.h5ad")
+        ad.AnnData(counts, obs=obs, var=var).write_h5ad(folder / f"m{number}.h5ad")
+    ad.AnnData(counts.toarray(), obs=obs, var=var).write_h5ad(folder / "dense.h5ad")
     (folder / "10x").mkdir()
     mtx = "%%MatrixMarket matrix coordinate integer general\n%\n4 4 4\n1 1 3\n2 2 1\n3 3 4\n4 4 1\n"
     parts = {"matrix.mtx": mtx, "barcodes.tsv": "AAAC-1\nAAAG-1\nAAAT-1\nAACC-1\n"}
@@ -714,6 +715,15 @@ def with_attribute(place: str, name: str, value) -> Callable:
     return lambda file: file[place].attrs.__setitem__(name, value)
 
 
+def no_index(table: str) -> Callable:
+    """Remove an index, and the attribute that names it."""
+
+    def change(file):
+        del file[table].attrs["_index"], file[f"{table}/_index"]
+
+    return change
+
+
 def outside(file) -> None:
     """Values in a file beside it."""
     data = file["X/data"][:].astype("<f4")
@@ -746,8 +756,8 @@ def structure_of_h5ad():
         "no X": (replace_with("X", None), "has no X [missing-layer]"),
         "no obs": (replace_with("obs", None), "[unsupported-format]"),
         "no var": (replace_with("var", None), "[unsupported-format]"),
-        "no index": (without("obs", "_index"), "obs has no index"),
-        "no index of genes": (without("var", "_index"), "var has no index"),
+        "no index": (no_index("obs"), "obs has no index"),
+        "no index of genes": (no_index("var"), "var has no index"),
         "index of no column": (with_attribute("obs", "_index", "x"), "obs has no index"),
         "index of no column, in bytes": (
             with_attribute("obs", "_index", np.bytes_("x")),

@@ -4,6 +4,7 @@ import gzip
 import shutil
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_matrix
 
 import load_counts
@@ -20,6 +21,11 @@ PLAIN = {"layer": "", "subset": "", "barcodes": ""}
 
 def three(folder="", ending=".gz", genes="features"):
     return [f"{folder}{name}{ending}" for name in ("matrix.mtx", "barcodes.tsv", f"{genes}.tsv")]
+
+
+def genes(number):
+    """Table of so many genes; anndata numbers those without a name."""
+    return pd.DataFrame(index=[f"GENE{n}" for n in range(number)])
 
 
 def load(path, **layout):

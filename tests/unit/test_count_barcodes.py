@@ -5,7 +5,7 @@ import logging
 import anndata as ad
 import numpy as np
 import pytest
-from count_matrices import COUNTS, droplets, load
+from count_matrices import COUNTS, droplets, genes, load
 from scipy.sparse import csr_matrix
 
 import load_counts
@@ -65,7 +65,7 @@ def test_real_matrices_are_filtered(real):
 def test_what_the_sheet_says(tmp_path, caplog):
     def write(n_counts):
         counts = csr_matrix(np.atleast_2d(n_counts).T.astype(np.float32))
-        ad.AnnData(counts).write_h5ad(tmp_path / "m.h5ad")
+        ad.AnnData(counts, var=genes(1)).write_h5ad(tmp_path / "m.h5ad")
         return tmp_path / "m.h5ad"
 
     few = write(droplets(0, 1, 300, 4_000))

@@ -3,7 +3,7 @@
 import anndata as ad
 import numpy as np
 import pytest
-from count_matrices import COUNTS, IDS, check, load
+from count_matrices import COUNTS, IDS, check, genes, load
 from scipy.sparse import csr_matrix
 
 from latere.errors import StudyError
@@ -30,7 +30,8 @@ SCALES = {
 def test_values_that_are_not_counts_are_described(write_h5ad, tmp_path, words):
     counts = np.random.default_rng(1).poisson(0.7, (60, 200)).astype(float)
     path = tmp_path / "m.h5ad"
-    ad.AnnData(csr_matrix(SCALES[words](counts).astype(np.float32))).write_h5ad(path)
+    values = csr_matrix(SCALES[words](counts).astype(np.float32))
+    ad.AnnData(values, var=genes(values.shape[1])).write_h5ad(path)
     with pytest.raises(StudyError, match=rf"{words}.*\[not-counts\]"):
         load(path)
 
@@ -50,7 +51,7 @@ def test_counts_of_one_depth_are_reported(tmp_path):
         (np.round(1e6 * counts / counts.sum(axis=1, keepdims=True)), 0, 1e-3),
         (40 * np.eye(120), 0, 0),
     ):
-        ad.AnnData(csr_matrix(values)).write_h5ad(path)
+        ad.AnnData(csr_matrix(values), var=genes(values.shape[1])).write_h5ad(path)
         _, facts = load(path)
         assert least <= facts["depth_cv"] <= most
         assert facts["barcodes"]["kind"] == "filtered"

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from count_matrices import genes
 
 from define_groups import read_obs
 from latere.branches import REGISTRY
@@ -35,7 +36,7 @@ def runs(tmp_path):
         if name == "r2":
             obs["only"] = 1
         obs["kind"] = obs["kind"].astype("category")
-        ad.AnnData(counts, obs=obs).write_h5ad(tmp_path / f"{name}.h5ad")
+        ad.AnnData(counts, obs=obs, var=genes(3)).write_h5ad(tmp_path / f"{name}.h5ad")
         made.append(Run(name, name, matrix=(str(tmp_path / f"{name}.h5ad"),), subset=subset))
     return made
 

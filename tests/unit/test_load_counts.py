@@ -12,13 +12,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from count_matrices import BARCODES, COUNTS, IDS, NAMES, PLAIN, check, load
+from count_matrices import BARCODES, COUNTS, IDS, NAMES, PLAIN, check, genes, load
 from scipy.io import mmwrite
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, random_array
 
 import load_counts
 from latere.counts import sparse
-from latere.counts.readers import read_lines
+from latere.counts.text_tables import read_text_table
 from latere.errors import StudyError
 from latere.tables import write_counts
 
@@ -103,7 +103,7 @@ def test_a_part_of_an_atlas_does_not_take_its_memory(tmp_path, form):
     size = values.data.nbytes + values.indices.nbytes
     obs = pd.DataFrame({"run": np.repeat(list("abcdefghij"), 2_000)})
     obs.index = obs.index.astype(str)
-    ad.AnnData(values, obs=obs).write_h5ad(tmp_path / "atlas.h5ad")
+    ad.AnnData(values, obs=obs, var=genes(2_000)).write_h5ad(tmp_path / "atlas.h5ad")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse, "CHUNK", 1 << 16)
         load(tmp_path / "atlas.h5ad", subset="run=a")
@@ -233,4 +233,4 @@ def test_a_table_without_line_ends_fills_no_memory(tmp_path):
     path = tmp_path / "features.tsv.gz"
     path.write_bytes(gzip.compress(bytes(2 << 20)))
     with pytest.raises(StudyError, match=r"1 MB \[line-too-long\]"):
-        read_lines(str(path))
+        read_text_table(str(path))

@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from count_matrices import genes
 
 from latere.errors import StudyError
 from latere.study.config import load_schema
@@ -35,7 +36,7 @@ def test_source_of_a_run_in_words(run, source):
 def test_contrast_over_a_column_that_was_left_out_says_why(tmp_path):
     obs = pd.DataFrame({"donor": ["d1", "d1", "d2"], "stage": ["late", "early", "early"]})
     obs.index = ["a", "b", "c"]
-    ad.AnnData(np.ones((3, 2)), obs=obs).write_h5ad(tmp_path / "a.h5ad")
+    ad.AnnData(np.ones((3, 2)), obs=obs, var=genes(2)).write_h5ad(tmp_path / "a.h5ad")
     sheet = [(2, {"matrix": str(tmp_path / "a.h5ad"), "split": "donor"})]
     rows, left_out = expand_rows(sheet, "sheet.tsv")
     assert [(line, row["run"]) for line, row in rows] == [(2, "d1"), (2, "d2")]
@@ -95,7 +96,7 @@ def test_a_path_that_would_be_misread_is_rejected_with_its_key(load, key, path):
 
 def test_the_path_of_a_file_in_a_folder_is_rejected_too(load, tmp_path):
     (tmp_path / "folder").mkdir()
-    ad.AnnData(np.ones((3, 2))).write_h5ad(tmp_path / "folder/a{b}.h5ad")
+    ad.AnnData(np.ones((3, 2)), var=genes(2)).write_h5ad(tmp_path / "folder/a{b}.h5ad")
     with pytest.raises(
         StudyError, match=r"row 2 \(run r1\): column 'matrix': 'folder/a{b}.h5ad': .*brace-in-path"
     ):
@@ -166,7 +167,7 @@ def test_formulas_do_not_get_in(text, root, tmp_path):
     with pytest.raises(StudyError, match="sheet.tsv, row 2, column 'dose': .*formula."):
         check_rows(rows, "sheet.tsv", schema)
     obs = pd.DataFrame({"donor": ["d1", "d2"], "dose": [text, "5"], "sex": "female"})
-    ad.AnnData(np.ones((2, 2)), obs=obs.set_index(pd.Index(["a", "b"]))).write_h5ad(
+    ad.AnnData(np.ones((2, 2)), obs=obs.set_index(pd.Index(["a", "b"])), var=genes(2)).write_h5ad(
         tmp_path / "a.h5ad"
     )
     sheet = [(2, {"matrix": str(tmp_path / "a.h5ad"), "split": "donor"})]
@@ -188,7 +189,9 @@ def test_blanks_of_every_width_and_joined_letters_are_seen(root, tmp_path):
         check_rows([(2, {"run": "r", "sample": "s", "sra": "SRR1", "site": value})], "x", schema)
     obs = pd.DataFrame({"donor": ["d1", "d2"], "site": seen[0], "copied": "a\u200b"})
     path = tmp_path / "a.h5ad"
-    ad.AnnData(np.ones((2, 2)), obs=obs.set_index(pd.Index(["a", "b"]))).write_h5ad(path)
+    ad.AnnData(np.ones((2, 2)), obs=obs.set_index(pd.Index(["a", "b"])), var=genes(2)).write_h5ad(
+        path
+    )
     rows, left_out = expand_rows([(2, {"matrix": str(path), "split": "donor"})], "sheet.tsv")
     check_rows(rows, "sheet.tsv", schema)
     assert all(row["site"] == seen[0] for _, row in rows)
@@ -199,7 +202,7 @@ def test_quotes_in_paths_are_rejected_where_jobs_are_submitted(load, tmp_path, r
     """The executor puts the names of input files between quotes."""
     (tmp_path / "O'Brien").mkdir()
     matrix = tmp_path / "O'Brien/a.h5ad"
-    ad.AnnData(np.ones((3, 2))).write_h5ad(matrix)
+    ad.AnnData(np.ones((3, 2)), var=genes(2)).write_h5ad(matrix)
     load(matrix=str(matrix))
     with pytest.raises(StudyError, match=r"row 2 \(run r1\): '.*O'Brien/a.h5ad' .*.quote-in-path."):
         load(matrix=str(matrix), submits=True)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from count_matrices import three
+from count_matrices import genes, three
 from scipy.sparse import csr_matrix
 
 from latere.counts.files import find_files
@@ -152,7 +152,7 @@ def test_no_barcode_is_no_fault(touch):
 def test_an_index_that_julia_named_is_read(tmp_path):
     """As bytes, which anndata reads, too."""
     path = tmp_path / "a.h5ad"
-    ad.AnnData(np.eye(3, dtype=np.float32)).write_h5ad(path)
+    ad.AnnData(np.eye(3, dtype=np.float32), var=genes(3)).write_h5ad(path)
     with h5py.File(path, "a") as file:
         for table in ("obs", "var"):
             file[table].attrs["_index"] = np.bytes_("_index")

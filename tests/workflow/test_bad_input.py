@@ -39,8 +39,10 @@ def base():
 def folder(tmp_path_factory, copy_project):
     project = copy_project(tmp_path_factory.mktemp("bad_input"))
     obs = pd.DataFrame({"part": list("0123")}, index=list("abcd"))
+    var = pd.DataFrame(index=["GAPDH", "CD3E", "RPS6", "MT-CO1"])
     for number in range(1, 5):
-        ad.AnnData(np.eye(4, dtype=np.float32), obs=obs).write_h5ad(project / f"m{number}.h5ad")
+        matrix = ad.AnnData(np.eye(4, dtype=np.float32), obs=obs, var=var)
+        matrix.write_h5ad(project / f"m{number}.h5ad")
     return project
 
 

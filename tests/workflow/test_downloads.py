@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -144,7 +145,8 @@ def guarded(tmp_path):
         Its URL; and the permissions of each file of the project that held a secret at the time.
     """
     seen, file = [], tmp_path / "matrix.h5ad"
-    ad.AnnData(np.arange(1, 13, dtype=np.float32).reshape(3, 4)).write_h5ad(file)
+    genes = pd.DataFrame(index=["GAPDH", "CD3E", "RPS6", "MT-CO1"])
+    ad.AnnData(np.arange(1, 13, dtype=np.float32).reshape(3, 4), var=genes).write_h5ad(file)
     login = f"Basic {b64encode(b'me:PASSWORD123').decode()}"
 
     class Handler(BaseHTTPRequestHandler):

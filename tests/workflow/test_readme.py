@@ -65,7 +65,8 @@ def project(root, copy_project, tmp_path_factory):
     obs = pd.DataFrame({row["split"]: list("aabcdd"), row["sample"]: list("112344")})
     obs["condition"] = obs[row["sample"]].isin(["1", "2"]).map({True: "control", False: "treated"})
     obs.index = [f"cell{n}" for n in range(len(obs))]
-    ad.AnnData(csr_matrix(COUNTS), obs=obs).write_h5ad(folder / row["matrix"])
+    var = pd.DataFrame(index=[f"GENE{n}" for n in range(COUNTS.shape[1])])
+    ad.AnnData(csr_matrix(COUNTS), obs=obs, var=var).write_h5ad(folder / row["matrix"])
     return folder
 
 

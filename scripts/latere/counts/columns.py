@@ -3,16 +3,8 @@
 import os
 from functools import cache, lru_cache
 
-from latere.counts.hdf5 import open_h5
+from latere.counts.hdf5 import as_text_array, columns_in, index_of, open_h5, read_values_of
 from latere.errors import StudyError
-
-
-@lru_cache(maxsize=1)
-def _read_old_obs(path: str, changed: float):
-    import anndata
-
-    with open_h5(path) as file:
-        return anndata.io.read_elem(file["obs"])
 
 
 def read_column(path: str, column: str):
@@ -30,21 +22,16 @@ def read_column(path: str, column: str):
     StudyError
         No such column.
     """
-    import anndata
     import numpy as np
     import pandas as pd
 
     with open_h5(path) as file:
         table = file["obs"]
-        if column not in table or column == table.attrs["_index"]:
-            known = ", ".join(map(str, table.attrs["column-order"])) or "none"
+        if column not in (known := columns_in(table)) or column not in table:
             problem = f"has no column '{column}' of cells"
-            raise StudyError(path, problem, f"Columns of obs: {known}.", code="missing-column")
-        # Where categories are stored separately (SeuratDisk), the column has only their numbers.
-        if "__categories" in table:
-            cells = _read_old_obs(path, os.stat(path).st_mtime)[column]
-        else:
-            cells = anndata.io.read_elem(table[column])
+            fix = f"Columns of obs: {', '.join(known) or 'none'}."
+            raise StudyError(path, problem, fix, code="missing-column")
+        cells = read_values_of(table, column)
     codes, values = pd.factorize(cells)
     empty = np.flatnonzero(np.asarray(values, dtype=object) == "")
     return np.where(np.isin(codes, empty), -1, codes), values
@@ -82,15 +69,58 @@ def read_labels(path: str, column: str):
 def columns_of(path: str) -> list[str]:
     """Names of the columns of `obs` of an .h5ad."""
     with open_h5(path) as file:
-        return [str(name) for name in file["obs"].attrs["column-order"]]
+        return columns_in(file["obs"])
+
+
+def read_names(table, most: int | None = None):
+    """The index of a table in an open .h5ad, of any type, as text.
+
+    Parameters
+    ----------
+    table
+        The group of `obs` or `var`.
+    most
+        Names from all over the index, at most so many; all if None.
+
+    Returns
+    -------
+    numpy.ndarray
+        Object.
+    """
+    import pandas as pd
+
+    name = index_of(table)
+    index = table[name]
+    if most and hasattr(index, "shape"):
+        values = as_text_array(index[:: max(1, -(-len(index) // most))])
+    else:
+        values = read_values_of(table, name)
+    return as_text(pd.Series(values))
+
+
+def read_table(table):
+    """A table of an open .h5ad, its index as text.
+
+    Returns
+    -------
+    DataFrame
+        Without columns that are no arrays of its length.
+    """
+    import pandas as pd
+
+    names = read_names(table)
+    columns = {}
+    for name in columns_in(table):
+        values = read_values_of(table, name)
+        if getattr(values, "shape", None) == names.shape:
+            columns[name] = pd.Series(values, dtype=getattr(values, "dtype", None))
+    return pd.DataFrame(columns).set_axis(names) if columns else pd.DataFrame(index=names)
 
 
 @lru_cache(maxsize=1)
 def _read_barcodes(path: str, changed: float):
-    import anndata
-
     with open_h5(path) as file:
-        return anndata.io.read_elem(file["obs"][file["obs"].attrs["_index"]]).astype(str)
+        return read_names(file["obs"])
 
 
 def values_by_barcode(path: str, column: str, subset: str):

@@ -1,10 +1,15 @@
 """Whether the values of a matrix are raw counts; if not, what they look like."""
 
-import numpy as np
-from scipy.sparse import csr_matrix
+import os
+from collections.abc import Sequence
+from functools import cache
 
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix
+
+from latere.counts.features import matrix_in
 from latere.counts.hdf5 import form_of, layers_of, open_h5
-from latere.counts.sparse import in_parts, to_counts
+from latere.counts.sparse import CHUNK, in_parts, to_counts
 from latere.errors import StudyError
 
 MOST = 2**31 - 1
@@ -72,21 +77,104 @@ def _are_multiples(ratios) -> bool:
     return bool(np.isfinite(ratios).all() and np.abs(ratios - ratios.round()).max() < 0.01)
 
 
-def layers_with_counts(path: str) -> list[str]:
-    """Layers with counts, by the first values of each matrix of an .h5ad."""
+def first_of_h5ad(file, place: str, rows=None):
+    """Some values of a matrix in an open .h5ad.
+
+    Parameters
+    ----------
+    file, place
+        The file, and where the matrix is in it.
+    rows
+        Numbers of the cells of interest, in their order; all if None.
+
+    Returns
+    -------
+    csr_matrix
+        Cells x genes: all genes of the first cells, or the first genes where they lie together.
+    """
     import anndata
 
-    found = []
+    stored = file[place]
+    if not hasattr(stored, "shape"):
+        stored = anndata.io.sparse_dataset(stored)
+    if getattr(stored, "format", "") == "csc":
+        small = len(file[place]["data"]) <= CHUNK
+        some = csr_matrix(stored.to_memory() if small else stored[:, :FEW])
+        return some if rows is None else some[rows]
+    return csr_matrix(stored[:FEW] if rows is None else stored[rows[:FEW]])
+
+
+def first_of_h5(path: str):
+    """The values of the first barcodes of a 10x .h5, barcodes x features."""
     with open_h5(path) as file:
-        for name, place in layers_of(file).items():
-            stored = file[place]
-            if not hasattr(stored, "shape"):
-                stored = anndata.io.sparse_dataset(stored)
-            by_column = getattr(stored, "format", "") == "csc"
-            some = csr_matrix(stored[:, :FEW] if by_column else stored[:FEW])
-            if some.nnz and not fault_of(some):
-                found.append(name)
-    return found
+        group, _ = matrix_in(file)
+        features, barcodes = (int(size) for size in group["shape"][:])
+        indptr = group["indptr"][: FEW + 1]
+        data, indices = (group[name][: int(indptr[-1])] for name in ("data", "indices"))
+    return csr_matrix((data, indices, indptr), shape=(min(FEW, barcodes), features))
+
+
+def first_of_mtx(head: bytes, is_whole: bool, shape: tuple[int, int], features: int):
+    """The first values of a MatrixMarket file, barcodes x features.
+
+    Parameters
+    ----------
+    head
+        Its first bytes.
+    is_whole
+        Whether they are all of it.
+    shape
+        Its rows and columns.
+    features
+        How many features it has: as many as rows or as columns.
+    """
+    lines = [line for line in head.split(b"\n") if line.strip() and not line.startswith(b"%")]
+    # The first of them has the sizes, and the last may be cut off.
+    entries = lines[1:] if is_whole else lines[1:-1]
+    values = np.array(b" ".join(entries).split(), dtype=float).reshape(-1, 3)
+    if features == shape[0]:
+        values = values[:, [1, 0, 2]]
+    if not is_whole and len(values):  # so may be the last cell
+        values = values[values[:, 0] != values[-1, 0]]
+    cells, genes, values = values.T
+    places = (cells.astype(int) - 1, genes.astype(int) - 1)
+    size = shape[::-1] if features == shape[0] else shape
+    return csr_matrix(coo_matrix((values, places), shape=size))
+
+
+@cache
+def layers_with_counts(path: str, changed: float) -> tuple[str, ...]:
+    """Layers with counts, by the first values of each matrix of an .h5ad.
+
+    Parameters
+    ----------
+    path
+        The file.
+    changed
+        Time of its last change.
+    """
+    with open_h5(path) as file:
+        some = {name: first_of_h5ad(file, place) for name, place in layers_of(file).items()}
+    return tuple(name for name, values in some.items() if values.nnz and not fault_of(values))
+
+
+def not_counts(fault: str, files: Sequence[str], layer: str, where: str) -> StudyError:
+    """The error of values that are not counts; it names the layers that have counts.
+
+    Parameters
+    ----------
+    fault
+        As `fault_of` gives it.
+    files, layer, where
+        What they were read from, for the message.
+    """
+    stored = len(files) == 1 and form_of(files[0]) == "h5ad"
+    instead = layers_with_counts(files[0], os.stat(files[0]).st_mtime) if stored else ()
+    fix = "Give the matrix before any normalisation, scaling or correction."
+    if instead:
+        fix = f"Name a layer with counts in column `layer` of the sheet: {', '.join(instead)}."
+    held = f"layer '{layer}'" if layer else "the matrix"
+    return StudyError(where, f"{held} has no raw counts: {fault}", fix, code="not-counts")
 
 
 def raw_counts(values, files: list[str], layer: str, where: str):
@@ -109,12 +197,6 @@ def raw_counts(values, files: list[str], layer: str, where: str):
     StudyError
         They are not counts; the message names the layers that have counts.
     """
-    if not (fault := fault_of(values)):
-        return to_counts(values)
-    stored = len(files) == 1 and form_of(files[0]) == "h5ad"
-    instead = layers_with_counts(files[0]) if stored else []
-    fix = "Give the matrix before any normalisation, scaling or correction."
-    if instead:
-        fix = f"Name a layer with counts in column `layer` of the sheet: {', '.join(instead)}."
-    held = f"layer '{layer}'" if layer else "the matrix"
-    raise StudyError(where, f"{held} has no raw counts: {fault}", fix, code="not-counts")
+    if fault := fault_of(values):
+        raise not_counts(fault, files, layer, where)
+    return to_counts(values)

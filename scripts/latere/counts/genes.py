@@ -4,42 +4,105 @@ from collections import Counter
 
 import pandas as pd
 
-ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")
-NAME_COLUMNS = ("gene_symbols", "gene_name", "gene_symbol", "feature_name", "symbol")
-EXPRESSION = "Gene Expression"
-# The types of features that CellRanger knows; a column without any of them has another meaning,
-# such as the biotype of genes.
-FEATURE_TYPES = {EXPRESSION, "Antibody Capture", "CRISPR Guide Capture", "Multiplexing Capture"}
-FEATURE_TYPES |= {"Antigen Capture", "Custom", "Peaks"}
+from latere.counts.content import (
+    ANTIBODY,
+    EXPRESSION,
+    NAMED,
+    as_types,
+    is_name_like,
+    kind_of,
+    split_combined,
+)
+from latere.errors import StudyError
+
 ENSEMBL = r"^(?P<id>(?:.*_)?(?P<prefix>ENS[A-Z]*G)\d+)(?:\.\d+)?(?P<par>_PAR_Y)?$"
 
 
-def types_of(column):
-    """Types of features; all are genes if a column has no type of CellRanger."""
-    return column if column.isin(FEATURE_TYPES).any() else column.map(lambda _: EXPRESSION)
+def features_of(table: pd.DataFrame, where: str = "") -> pd.DataFrame:
+    """Ids, names and types of features: of an .h5ad, of a 10x .h5, or of a table of text.
 
-
-def features_of(var):
-    """Ids, names and types of the genes of an .h5ad, in any of the usual layouts.
+    Columns are chosen by their values. If several have ids, or several have names, the names of
+    the columns decide, then their order.
 
     Parameters
     ----------
-    var
-        DataFrame of the genes; its index has the ids, unless a column has them.
+    table
+        The table. Its index is a column, too, unless it numbers the rows.
+    where
+        The file, for the message.
 
     Returns
     -------
     DataFrame
         Columns id, name, type; the name is the id if no name is known.
+
+    Raises
+    ------
+    StudyError
+        The features are numbered, and no column has their names.
     """
-    index = pd.Series(var.index.astype(str), index=var.index)
-    ids = next((var[name].astype("string") for name in ID_COLUMNS if name in var), index)
-    ids = ids.where(ids.notna() & (ids != ""), index).astype(str)
-    names = next((var[name].astype("string") for name in NAME_COLUMNS if name in var), index)
-    names = names.where(names.notna() & (names != ""), ids).astype(str)
-    types = types_of(var.get("feature_types", index).astype(str))
-    features = pd.DataFrame({"id": ids, "name": names, "type": types})
-    return features.reset_index(drop=True).astype(object)
+    columns = {None: pd.Series(table.index.astype(str), dtype=object)}
+    for label, values in table.items():
+        if not pd.api.types.is_float_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            values = values.astype("string").fillna("").astype(object)
+            columns[label] = values.reset_index(drop=True)
+    for label, values in list(columns.items()):
+        if parts := split_combined(values):
+            columns[label], columns[label, "name"] = parts
+    kinds = {label: kind_of(values) for label, values in columns.items()}
+    # Where no column has a name, the order is all that says what they are.
+    id_column, name_column = _choose(columns, kinds, isinstance(table.index, pd.RangeIndex))
+    if kinds[id_column] == "number":
+        has = ", ".join(map(str, table.columns)) or "none"
+        problem = f"its genes are numbered, and no column has their names (columns: {has})"
+        fix = "Write the matrix again with the Ensembl id or the symbol of each gene."
+        raise StudyError(where, problem, fix, code="numbered-genes")
+    ids, names = columns[id_column], columns[name_column]
+    for instead in (columns[None] if kinds[None] != "number" else names, names):
+        ids = ids.where(ids != "", instead)
+    names = names.where(names != "", ids)
+    types = pd.Series(EXPRESSION, ids.index, dtype=object)
+    tagged = ids.map(lambda name: bool(ANTIBODY.search(name)))
+    tagged |= names.map(lambda name: bool(ANTIBODY.search(name)))
+    types = types.mask(tagged.astype(bool), "Antibody Capture")
+    for label, kind in kinds.items():
+        # A feature is a gene if no column has another type for it.
+        if kind == "type":
+            said = as_types(columns[label])
+            types = types.where(said == EXPRESSION, said)
+    return pd.DataFrame({"id": ids, "name": names, "type": types}).astype(object)
+
+
+def _choose(columns: dict, kinds: dict, ordered: bool) -> tuple:
+    """The labels of the columns of ids and of names; the label of the index is None.
+
+    Parameters
+    ----------
+    columns
+        Values by label.
+    kinds
+        What each has.
+    ordered
+        Whether the columns of a table of text are in a usual order: ids, names.
+    """
+
+    def is_named(use: str, label) -> bool:
+        name = "name" if isinstance(label, tuple) else "" if label is None else str(label)
+        return bool(NAMED[use].search(name)) and not NAMED["other species"].search(name)
+
+    of_ids = [label for label in columns if kinds[label] == "id"]
+    texts = [label for label in columns if kinds[label] == "text"]
+    likely = [label for label in texts if is_name_like(columns[label])]
+    index = [label for label in texts if label is None]
+    ids = sorted(of_ids, key=lambda label: not is_named("id", label))
+    ids += [label for label in texts if is_named("id", label)]
+    ids += index + (texts if ordered else likely)
+    rest = columns if ordered else [None]
+    ids += [label for label in rest if kinds[label] not in ("number", "empty", "type")]
+    id_column = ids[0] if ids else None
+    names = [label for label in likely if is_named("name", label)]
+    names += index + likely + (texts if ordered else [])
+    return id_column, next((label for label in names if label != id_column), id_column)
 
 
 def gene_table(features) -> tuple:

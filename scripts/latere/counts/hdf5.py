@@ -2,19 +2,23 @@
 
 import logging
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from latere import __version__
 from latere.counts.files import FORMS, HDF5
 from latere.errors import StudyError
-from latere.files import UNREADABLE, require_file
+from latere.files import BAD_GZIP, UNREADABLE, require_file
 
 # The messages of `h5py` do not help a reader.
 DAMAGED = (
     "It may be truncated or of another form: fetch it again, and compare its size with the source."
 )
+# Names of the modality of genes in a MuData.
+RNA = ("rna", "gex", "gene expression", "transcriptome")
 WRITE_AGAIN = "Read it with anndata, and write it again."
 
 
@@ -51,10 +55,39 @@ def open_h5(path: str) -> Iterator:
             problem = f"needs more memory than there is ({error})"
             raise StudyError(path, problem, fix, code="too-little-memory") from None
         except UNREADABLE as error:
-            logging.info("reading failed:", exc_info=True)
-            reason = error.args[0] if error.args else type(error).__name__
-            problem = f"its HDF5 structure is damaged ({reason})"
-            raise StudyError(path, problem, DAMAGED, code="damaged-file") from None
+            raise explain(path, error) from None
+
+
+def explain(path: str, error: Exception) -> StudyError:
+    """The error of a file that was opened and could not be read.
+
+    Parameters
+    ----------
+    path
+        The file, or several.
+    error
+        What was raised. Only what comes from reading bytes means that the file is damaged; another
+        error is as likely a fault of this program.
+    """
+    logging.info("reading failed:", exc_info=error)
+    said = getattr(error, "strerror", None) or next(iter(error.args), "no reason given")
+    frames, reason = traceback.extract_tb(error.__traceback__), str(said)
+    # The library of HDF5 has no error of its own; what is missing may be named otherwise.
+    of_hdf5 = frames[-1].filename.endswith(".pyx") and "doesn't exist" not in reason
+    if isinstance(error, (OSError, *BAD_GZIP)) or (
+        of_hdf5 and isinstance(error, (RuntimeError, KeyError))
+    ):
+        problem = f"its content is damaged ({reason})"
+        return StudyError(path, problem, DAMAGED, code="damaged-file")
+    ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent]
+    at = f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else "no line known"
+    problem = f"has a structure that latere cannot read ({reason}; {at})"
+    fix = (
+        "This is a fault of latere if another program reads the file. Report this message, the "
+        f"version ({__version__}), the program that wrote the file, and the traceback in the log, "
+        "if there is one. Until then, read the file with that program and write it again."
+    )
+    return StudyError(path, problem, fix, code="unknown-structure")
 
 
 @cache
@@ -94,6 +127,8 @@ def form_of(path: str) -> str:
     import h5py
 
     with open_h5(path) as file:
+        if "mod" in file and isinstance(file["mod"], h5py.Group) and "X" not in file:
+            raise _mudata(path, list(file["mod"]))
         if "obs" in file and "var" in file:
             if all(isinstance(file[table], h5py.Group) for table in ("obs", "var")):
                 return "h5ad"
@@ -106,6 +141,17 @@ def form_of(path: str) -> str:
         has = ", ".join(file) or "nothing"
     problem = f"has no count matrix of a known form; it has {has}"
     raise StudyError(path, problem, f"Give {FORMS}.", code="unsupported-format")
+
+
+def _mudata(path: str, modalities: list[str]) -> StudyError:
+    """The error of a MuData, which has a matrix per modality."""
+    genes = [name for name in modalities if name.lower() in RNA] or modalities or ["rna"]
+    problem = f"is a MuData, with the modalities {', '.join(modalities) or 'none'}"
+    fix = (
+        f"Write its genes: `mudata.read_h5mu(...)['{genes[0]}'].write_h5ad('{genes[0]}.h5ad')`, "
+        "and name the .h5ad."
+    )
+    return StudyError(path, problem, fix, code="unsupported-format")
 
 
 def layers_of(file) -> dict[str, str]:
@@ -124,3 +170,70 @@ def shape_of(matrix) -> tuple[int, int]:
     """Shape of a matrix in an open .h5ad, dense or sparse."""
     shape = matrix.shape if hasattr(matrix, "shape") else matrix.attrs["shape"]
     return tuple(int(size) for size in shape)
+
+
+def index_of(table) -> str | None:
+    """Name of the index of a table in an open .h5ad; None if it has none.
+
+    Parameters
+    ----------
+    table
+        The group of `obs` or `var`. anndata names its index in an attribute, as text or, from
+        Julia, as bytes; other programs leave an array of a usual name.
+    """
+    named = table.attrs.get("_index")
+    if isinstance(named, bytes):
+        named = named.decode(errors="replace")
+    if named is None:
+        named = next((name for name in ("_index", "index") if name in table), None)
+    return named if isinstance(named, str) and named in table else None
+
+
+def columns_in(table) -> list[str]:
+    """Names of the columns of a table in an open .h5ad, in their order, without its index."""
+    ordered = table.attrs.get("column-order")
+    names = table if ordered is None else ordered
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    return [name for name in names if name not in ("__categories", index_of(table))]
+
+
+def read_values_of(table, name: str):
+    """Values of a column or of the index of a table in an open .h5ad.
+
+    Returns
+    -------
+    array
+        Of the type that anndata gives them; None if they are not values of rows.
+    """
+    import anndata
+    import h5py
+    import numpy as np
+    import pandas as pd
+
+    item = table[name]
+    # Words apart from their numbers: SeuratDisk and an older anndata put all words in one place,
+    # R counts from one.
+    words, numbers, first = table.get("__categories", {}).get(name), item, 0
+    if words is None and "encoding-type" in item.attrs:
+        values = anndata.io.read_elem(item)
+        return as_text_array(values) if isinstance(values, np.ndarray) else values
+    for word, number, least in (("categories", "codes", 0), ("levels", "values", 1)):
+        if isinstance(item, h5py.Group) and word in item and number in item:
+            words, numbers, first = item[word], item[number], least
+    if words is not None:
+        return pd.Categorical.from_codes(numbers[:] - first, as_text_array(words[:]))
+    return as_text_array(item[()]) if isinstance(item, h5py.Dataset) else None
+
+
+def as_text_array(values):
+    """Values whose bytes, as other programs than anndata write text, are text."""
+    import numpy as np
+
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8").astype(object)
+    if values.dtype.kind == "O":
+        return np.array(
+            [value.decode() if isinstance(value, bytes) else value for value in values],
+            dtype=object,
+        )
+    return values

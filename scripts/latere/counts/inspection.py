@@ -1,23 +1,38 @@
-"""Faults of the structure of a count matrix, found before the first job without reading its
-values."""
+"""Faults of a count matrix that its structure, its features and its first values show, found
+before the first job."""
 
-import math
 import os
 import re
 from functools import cache
 
-from latere.counts.columns import rows_of
+import numpy as np
+
+from latere.counts.columns import read_names, rows_of
+from latere.counts.content import BARCODE, EXPRESSION, SOME, share, some_of
+from latere.counts.faults import fault_of, first_of_h5, first_of_h5ad, first_of_mtx, not_counts
+from latere.counts.features import (
+    features_of_h5,
+    features_of_h5ad,
+    features_of_text,
+    place_of,
+    table_of,
+)
 from latere.counts.files import PARTS
-from latere.counts.hdf5 import DAMAGED, WRITE_AGAIN, form_of, layers_of, open_h5, shape_of
+from latere.counts.hdf5 import (
+    DAMAGED,
+    WRITE_AGAIN,
+    form_of,
+    index_of,
+    layers_of,
+    open_h5,
+    shape_of,
+)
 from latere.errors import StudyError
 from latere.files import read_head
 
-# Bytes at the start of a MatrixMarket file that include its sizes, after the comments.
-MTX_HEAD = 1 << 20
-# So many names show what an index has.
-SOME = 1000
-# In one part or two, with any text before and after it.
-BARCODE = re.compile(r"[ACGTN]{6,}[-_.+]?[ACGTN]{6,}")
+# Bytes at the start of a MatrixMarket file that include its sizes, after the comments; and its
+# first values.
+MTX_HEAD, MTX_VALUES = 1 << 20, 1 << 18
 # Ids, or symbols that are no names of cells: 5 % of the protein-coding genes of 10x's GRCh38.
 GENE = re.compile(
     r"(.*_)?(ENS[A-Z]*G[0-9]{5,}.*|MT-(CO|ND|ATP|CYB)[0-9]?|mt-(Co|Nd|Atp|Cytb)[0-9]?|GAPDH|ACTB"
@@ -27,7 +42,7 @@ GENE = re.compile(
 
 
 def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
-    """Look for faults of structure; no value of the matrix is read.
+    """Look for faults; of the values of the matrix, the first are read.
 
     Parameters
     ----------
@@ -52,9 +67,13 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
             problem = f"`{column}` needs an .h5ad; this is a {form}"
             raise StudyError(files[0], problem, f"Leave `{column}` empty.", code="needs-h5ad")
     if form == "10x folder":
-        check_mtx(files[0])
+        rows, columns, _ = check_mtx(files[0])
+        if os.path.isfile(files[2]):
+            _inspect_text(files, (rows, columns))
     elif form == "h5ad":
         inspect_h5ad(files[0], layer, subset)
+    else:
+        _check_values(first_of_h5(files[0]), features_of_h5(files[0]), files)
 
 
 def check_mtx(path: str) -> tuple[int, int, int]:
@@ -89,17 +108,46 @@ def check_mtx(path: str) -> tuple[int, int, int]:
     return rows, columns, entries
 
 
+def _inspect_text(files: tuple[str, ...], shape: tuple[int, int]) -> None:
+    """The features of a MatrixMarket file, and its first values."""
+    features = features_of_text(files[2], shape)
+    if len(features) not in shape:
+        return  # `read_mtx` knows how many barcodes there are, too
+    try:
+        head = read_head(files[0], MTX_VALUES)
+        values = first_of_mtx(head, len(head) < MTX_VALUES, shape, len(features))
+    except (ValueError, OverflowError):
+        return  # what is no entry is reported by `read_mtx`, with its line
+    _check_values(values, features, files)
+
+
+def _check_values(values, features, files: tuple[str, ...], layer: str = "") -> None:
+    """Reject values of genes that are not counts; antibodies may be normalised beside them."""
+    if fault_of(values) and len(features) == values.shape[1]:
+        genes = (features["type"] == EXPRESSION).to_numpy()
+        if fault := fault_of(values[:, np.flatnonzero(genes)]):
+            raise not_counts(fault, files, layer, files[0])
+
+
 def inspect_h5ad(path: str, layer: str, subset: str) -> None:
-    """Look for faults of structure in an .h5ad.
+    """Look for faults in an .h5ad.
 
     Raises
     ------
     StudyError
-        No such layer, column or value; genes where cells should be.
+        No such layer, column or value; genes where cells should be; features without names; values
+        that are not counts.
     """
-    _inspect_whole(path, layer, os.stat(path).st_mtime)
-    if subset:
-        rows_of(path, subset)
+    changed = os.stat(path).st_mtime
+    _inspect_whole(path, layer, changed)
+    place = place_of(path, layer)
+    rows = np.flatnonzero(rows_of(path, subset)) if subset else None
+    features = features_of_h5ad(path, place, changed)
+    with open_h5(path) as file:
+        values = first_of_h5ad(file, place, rows)
+    if values.shape[1] < len(features):
+        features = features[: values.shape[1]]
+    _check_values(values, features, (path,), layer)
 
 
 @cache
@@ -112,11 +160,11 @@ def _inspect_whole(path: str, layer: str, changed: float) -> None:
             fix = f"`layer` may be: {', '.join(has) or 'none'}."
             raise StudyError(path, problem, fix, code="missing-layer")
         place = has[layer or "X"]
-        tables = ["obs", "raw/var" if place.startswith("raw/") else "var"]
+        tables = ["obs", table_of(place)]
         shape = _check_structure(file, place, tables, path)
-        cells, genes = (_some_names(file[table]) for table in tables)
-    looks = _share(GENE.fullmatch, cells) - _share(GENE.fullmatch, genes)
-    codes = _share(BARCODE.search, genes) - _share(BARCODE.search, cells)
+        cells, genes = (list(some_of(read_names(file[table], SOME))) for table in tables)
+    looks = share(GENE.fullmatch, cells) - share(GENE.fullmatch, genes)
+    codes = share(BARCODE.search, genes) - share(BARCODE.search, cells)
     if codes > 0.5 or looks > 0.03:
         problem = (
             f"is transposed: its {shape[0]:,} rows are genes ({', '.join(cells[:2])}) "
@@ -145,18 +193,17 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
         raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
     if not hasattr(matrix, "shape"):
         lengths = {name: _length(matrix, name) for name in ("data", "indices", "indptr")}
-        if lost := [name for name, length in lengths.items() if length is None]:
-            problem = f"{place} has no '{lost[0]}'"
+        if missing := [name for name, length in lengths.items() if length is None]:
+            problem = f"{place} has no '{missing[0]}'"
             raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
         if lengths["data"] != lengths["indices"] or lengths["indptr"] - 1 not in shape:
             sizes = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
             problem = f"the parts of {place} do not fit its shape ({sizes})"
             raise StudyError(path, problem, DAMAGED, code="damaged-file")
     for table, length in zip(tables, shape, strict=True):
-        index = file[table].attrs.get("_index") if table in file else None
-        if isinstance(index, bytes):  # as Julia writes it
-            index = index.decode()
-        named = _length(file[table], index) if isinstance(index, str) else None
+        group = file.get(table)
+        index = index_of(group) if hasattr(group, "keys") else None
+        named = _length(group, index) if index else None
         if named is None:
             problem = f"its table {table} has no index (`_index`)"
             raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
@@ -175,16 +222,3 @@ def _length(group, name: str) -> int | None:
     if hasattr(item, "keys"):
         item = item.get("values", item.get("codes"))
     return len(item) if getattr(item, "shape", ()) else None
-
-
-def _some_names(table) -> list[str]:
-    """Names from all over the index of a table in an open .h5ad, at most `SOME`."""
-    index = table[table.attrs["_index"]]
-    if not hasattr(index, "asstr"):
-        return []
-    return [str(name) for name in index.asstr()[:: max(1, math.ceil(len(index) / SOME))]]
-
-
-def _share(looks, names: list[str]) -> float:
-    """Share of names that match."""
-    return sum(map(bool, map(looks, names))) / max(len(names), 1)
