@@ -18,6 +18,7 @@ from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, random_array
 
 import load_counts
 from latere.counts import sparse
+from latere.counts.inspection import inspect
 from latere.counts.text_tables import read_text_table
 from latere.errors import StudyError
 from latere.tables import write_counts
@@ -48,6 +49,19 @@ def test_10x_h5(write_h5, old):
     counts, facts = load(write_h5(old=old, name="GRCh38" if old else "matrix"))
     check(counts)
     assert facts["form"] == "10x h5" and facts["counts"]["stored_as"] == "int32"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["v3", "v2"])
+def test_10x_h5_with_ids_of_no_known_form(write_h5, old):
+    """The order of the tables is that of their names, not of the file."""
+    path = write_h5(old=old)
+    ids = ["xyz1", "xyz2", "xyz3", "xyz4"]
+    with h5py.File(path, "a") as file:
+        place = "matrix/genes" if old else "matrix/features/id"
+        del file[place]
+        file[place] = np.array(ids, dtype="S")
+    counts, _ = load(path)
+    assert list(counts.var_names) == ids and list(counts.var["gene_name"]) == NAMES
 
 
 def test_10x_h5_of_two_genomes(write_h5):
@@ -206,6 +220,26 @@ def test_raw_and_filtered_of_two_forms(write_10x, write_h5, tmp_path, raw):
     counts, facts = load(tmp_path / "outs")
     assert facts["barcodes"]["kind"] == "both" and counts.obs["given"].all()
     np.testing.assert_array_equal(counts.X.toarray(), COUNTS)
+
+
+@pytest.mark.parametrize("part", ["data", "indices", "shape", "features/id"])
+def test_a_10x_h5_without_a_part(write_h5, part):
+    path = write_h5()
+    with h5py.File(path, "a") as file:
+        del file[f"matrix/{part}"]
+        if part == "features/id":
+            del file["matrix/features/name"]
+    with pytest.raises(StudyError) as error:
+        inspect((str(path),), "", "")
+    assert error.value.where == str(path) and error.value.code != "unknown-structure"
+
+
+def test_a_10x_h5_that_names_other_features(write_h5):
+    path = write_h5()
+    with h5py.File(path, "a") as file:
+        file["matrix/shape"][0] = 5
+    with pytest.raises(StudyError, match=r"5 features, but no table.*\[damaged-file\]"):
+        inspect((str(path),), "", "")
 
 
 def test_positions_beyond_the_genes_are_rejected(write_h5):

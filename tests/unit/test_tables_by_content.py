@@ -200,6 +200,19 @@ def test_the_genes_of_an_h5ad(form):
     assert set(features["type"]) == {GENE_TYPE}
 
 
+@pytest.mark.parametrize("column", ["library_id", "id", "gene_id", "chromosome_id"])
+def test_a_column_of_few_values_has_no_ids(column):
+    features = features_of(by(NAMES).assign(**{column: "L1"}))
+    assert features["id"].tolist() == NAMES
+
+
+def test_entrez_numbers_are_ids_where_they_are_called_so():
+    numbers = [n * 7919 % 100_003 for n in range(1, NUMBER + 1)]
+    features = features_of(by(NAMES, gene_id=numbers, start=numbers[::-1]))
+    assert features["id"].tolist() == list(map(str, numbers))
+    assert features["name"].tolist() == NAMES
+
+
 def test_names_of_a_seurat_export_without_ids():
     for var in (by(COUNTED, features=NAMES), by(COUNTED, _index=NAMES, mean=np.ones(NUMBER))):
         features = features_of(var)
@@ -259,6 +272,34 @@ def test_tags_are_known_by_their_names(tmp_path, tags):
     path.write_text(lines("{i}\t{s}") + "".join(f"{tag}\t{tag}\n" for tag in tags))
     types = features_of_text(str(path))["type"]
     assert (types[:-3] == GENE_TYPE).all() and (types[-3:] == "Antibody Capture").all()
+
+
+PEAKS = [f"chr1:{n}00-{n}50" for n in range(1, 4 * NUMBER)]
+
+
+def test_genes_beside_more_peaks(tmp_path):
+    """As of a multiome: most features have no id of a gene."""
+    path = tmp_path / "features.tsv"
+    path.write_text(
+        lines("{i}\t{s}\tGene Expression\tchr1\t{n}\t{n}9")
+        + "".join(f"{peak}\t{peak}\tPeaks\tchr1\t5\t9\n" for peak in PEAKS)
+    )
+    types = [GENE_TYPE] * NUMBER + ["Peaks"] * len(PEAKS)
+    var = by([*NAMES, *PEAKS], gene_ids=[*IDS, *PEAKS], feature_types=types)
+    for features in (features_of_text(str(path)), features_of(var)):
+        assert features["type"].tolist() == types
+        assert features["id"].tolist() == [*IDS, *PEAKS]
+        assert features["name"].tolist() == [*NAMES, *PEAKS]
+
+
+def test_columns_that_only_tags_fill():
+    """CellRanger's reference of features has them for all."""
+    var = by([*NAMES[:-1], "CD3"], feature_types=[TYPE] * (NUMBER - 1) + ["Antibody Capture"])
+    empty = [""] * (NUMBER - 1)
+    var = var.assign(pattern=[*empty, "5PNN(BC)"], sequence=[*empty, "ACGTACGTACGTACG"])
+    var = var.assign(target_gene_id=[*empty, IDS[0]], read=[*empty, "R2"])
+    features = features_of(var.reset_index(names="names"))
+    assert features["name"].tolist() == features["id"].tolist() == [*NAMES[:-1], "CD3"]
 
 
 @pytest.mark.parametrize("biotypes", [["protein"], ["gene", "spike-in"], ["protein", "lincRNA"]])

@@ -33,7 +33,7 @@ AMBIGUOUS = {"protein", "proteins", "prot", "gene", "genes", "transcript", "cust
 ANTIBODY = re.compile(
     r"total-?seq|pabo$|hash-?tag|sample_?tag_?\d|^anti[-_ ]"
     r"|^(adt|hto|cite|abseq|prot)[-_.]|^hto\d*$|[-_.](adt|hto|prot)\d*$",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 GENE_ID = r"(?:ENS[A-Z]*G\d+|FBgn\d+|WBGene\d+|AT[1-5CM]G\d{5})(?:\.\d+)?(?:_PAR_Y)?"
@@ -53,10 +53,12 @@ BARCODE = re.compile(r"[ACGTN]{6,}[-_.+]?[ACGTN]{6,}")
 SYMBOL = re.compile(r"(?=.*[A-Za-z])[\w.\-/@()]+")
 # Names of columns, where several columns have values of a kind.
 NAMED = {
-    "id": re.compile(r"(^|[_. ])ids?$|ensembl|geneid", re.IGNORECASE),
+    "id": re.compile(r"^((ensembl|gene|feature)[_. ]?)*ids?$|ensembl", re.IGNORECASE),
     "name": re.compile(r"symbol|(^|gene|feature|short)[_. ]?names?$", re.IGNORECASE),
     "other species": re.compile("ortholog|homolog", re.IGNORECASE),
 }
+# No table has more types of features.
+MOST_TYPES = 50
 # So many values show what a column has.
 SOME = 1000
 
@@ -111,16 +113,27 @@ def _counts_rows(values: pd.Series) -> bool:
 
 
 def _are_types(filled: pd.Series) -> bool:
-    words = {re.sub("[^a-z]", "", value.lower()) for value in filled.unique()[:50]}
-    known = words & set(TYPES)
-    of_all = filled.str.lower().str.replace("[^a-z]", "", regex=True) if known else filled
-    return bool(known) and not known <= AMBIGUOUS and bool(of_all.isin(TYPES).mean() > 0.9)
+    numbers = filled.value_counts()
+    words = [_type_word(value) for value in numbers.index[:MOST_TYPES]]
+    known = numbers[:MOST_TYPES][[word in TYPES for word in words]]
+    return bool(known.sum() > 0.9 * len(filled)) and not set(words) & set(TYPES) <= AMBIGUOUS
+
+
+def _type_word(value: str) -> str:
+    return re.sub("[^a-z]", "", value.lower())
 
 
 def as_types(values: pd.Series) -> pd.Series:
     """Types of features in CellRanger's words; those of an unknown word keep it."""
-    words = values.str.lower().str.replace("[^a-z]", "", regex=True)
-    return words.map(TYPES).where(words.isin(TYPES), values).where(values != "", EXPRESSION)
+    words = {value: TYPES.get(_type_word(value), value) for value in values.unique()}
+    return values.map(words | {"": EXPRESSION})
+
+
+def are_tags(values: pd.Series) -> pd.Series:
+    """Whether names tag an antibody."""
+    if not ANTIBODY.search("\n".join(values)):  # as of most tables, and fast
+        return pd.Series(False, values.index)
+    return values.map(lambda value: bool(ANTIBODY.search(value))).astype(bool)
 
 
 def split_combined(values: pd.Series) -> tuple[pd.Series, pd.Series] | None:
@@ -137,7 +150,13 @@ def split_combined(values: pd.Series) -> tuple[pd.Series, pd.Series] | None:
     return ids.fillna(values), names.fillna(values)
 
 
+def are_different(values: pd.Series) -> bool:
+    """Whether most values differ, as names do."""
+    filled = values[values != ""]
+    return filled.nunique() > len(filled) / 2
+
+
 def is_name_like(values: pd.Series) -> bool:
     """Whether text can be names of genes: words, most of them different."""
-    filled = values[values != ""]
-    return filled.nunique() > len(filled) / 2 and share(SYMBOL.fullmatch, some_of(filled)) > 0.9
+    some = some_of(values[values != ""])
+    return are_different(values) and share(SYMBOL.fullmatch, some) > 0.9

@@ -9,12 +9,14 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from latere.counts.features import matrix_in
 from latere.counts.hdf5 import form_of, layers_of, open_h5
-from latere.counts.sparse import CHUNK, in_parts, to_counts
+from latere.counts.sparse import in_parts, to_counts
 from latere.errors import StudyError
 
 MOST = 2**31 - 1
 # Rows or columns of a matrix that show whether it has counts.
 FEW = 100
+# Entries of a matrix that is read whole instead.
+SMALL = 1 << 18
 
 
 def fault_of(values) -> str:
@@ -98,7 +100,7 @@ def first_of_h5ad(file, place: str, rows=None):
     if not hasattr(stored, "shape"):
         stored = anndata.io.sparse_dataset(stored)
     if getattr(stored, "format", "") == "csc":
-        small = len(file[place]["data"]) <= CHUNK
+        small = len(file[place]["data"]) <= SMALL
         some = csr_matrix(stored.to_memory() if small else stored[:, :FEW])
         return some if rows is None else some[rows]
     return csr_matrix(stored[:FEW] if rows is None else stored[rows[:FEW]])
@@ -107,7 +109,7 @@ def first_of_h5ad(file, place: str, rows=None):
 def first_of_h5(path: str):
     """The values of the first barcodes of a 10x .h5, barcodes x features."""
     with open_h5(path) as file:
-        group, _ = matrix_in(file)
+        group = matrix_in(file, path)
         features, barcodes = (int(size) for size in group["shape"][:])
         indptr = group["indptr"][: FEW + 1]
         data, indices = (group[name][: int(indptr[-1])] for name in ("data", "indices"))

@@ -5,9 +5,10 @@ from collections import Counter
 import pandas as pd
 
 from latere.counts.content import (
-    ANTIBODY,
     EXPRESSION,
     NAMED,
+    are_different,
+    are_tags,
     as_types,
     is_name_like,
     kind_of,
@@ -62,9 +63,7 @@ def features_of(table: pd.DataFrame, where: str = "") -> pd.DataFrame:
         ids = ids.where(ids != "", instead)
     names = names.where(names != "", ids)
     types = pd.Series(EXPRESSION, ids.index, dtype=object)
-    tagged = ids.map(lambda name: bool(ANTIBODY.search(name)))
-    tagged |= names.map(lambda name: bool(ANTIBODY.search(name)))
-    types = types.mask(tagged.astype(bool), "Antibody Capture")
+    types = types.mask(are_tags(ids) | are_tags(names), "Antibody Capture")
     for label, kind in kinds.items():
         # A feature is a gene if no column has another type for it.
         if kind == "type":
@@ -90,18 +89,24 @@ def _choose(columns: dict, kinds: dict, ordered: bool) -> tuple:
         name = "name" if isinstance(label, tuple) else "" if label is None else str(label)
         return bool(NAMED[use].search(name)) and not NAMED["other species"].search(name)
 
-    of_ids = [label for label in columns if kinds[label] == "id"]
     texts = [label for label in columns if kinds[label] == "text"]
-    likely = [label for label in texts if is_name_like(columns[label])]
     index = [label for label in texts if label is None]
+
+    def is_filled(use: str, label) -> bool:
+        """Not about a few features only, such as the sequences of tags."""
+        return (columns[label] != "").mean() >= (0.1 if is_named(use, label) else 0.5)
+
+    of_ids = [label for label in columns if kinds[label] == "id" and is_filled("id", label)]
+    likely = [label for label in texts if is_name_like(columns[label]) and is_filled("name", label)]
     ids = sorted(of_ids, key=lambda label: not is_named("id", label))
-    ids += [label for label in texts if is_named("id", label)]
+    ids += [label for label in texts if is_named("id", label) and are_different(columns[label])]
     ids += index + (texts if ordered else likely)
     rest = columns if ordered else [None]
     ids += [label for label in rest if kinds[label] not in ("number", "empty", "type")]
     id_column = ids[0] if ids else None
     names = [label for label in likely if is_named("name", label)]
-    names += index + likely + (texts if ordered else [])
+    names += index + likely
+    names += [label for label in texts if ordered and is_filled("name", label)]
     return id_column, next((label for label in names if label != id_column), id_column)
 
 

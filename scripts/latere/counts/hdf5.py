@@ -237,3 +237,14 @@ def as_text_array(values):
             dtype=object,
         )
     return values
+
+
+def len_of(group, name: str) -> int | None:
+    """Length of an array in a group; None if it is not an array.
+
+    An array may be a group itself, such as text with missing values: then that of its values.
+    """
+    item = group.get(name)
+    if hasattr(item, "keys"):
+        item = item.get("values", item.get("codes"))
+    return len(item) if getattr(item, "shape", ()) else None

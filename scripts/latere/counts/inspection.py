@@ -24,6 +24,7 @@ from latere.counts.hdf5 import (
     form_of,
     index_of,
     layers_of,
+    len_of,
     open_h5,
     shape_of,
 )
@@ -192,7 +193,7 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
         problem = f"{place} is not a table: its shape is {shape}"
         raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
     if not hasattr(matrix, "shape"):
-        lengths = {name: _length(matrix, name) for name in ("data", "indices", "indptr")}
+        lengths = {name: len_of(matrix, name) for name in ("data", "indices", "indptr")}
         if missing := [name for name, length in lengths.items() if length is None]:
             problem = f"{place} has no '{missing[0]}'"
             raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
@@ -203,7 +204,7 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
     for table, length in zip(tables, shape, strict=True):
         group = file.get(table)
         index = index_of(group) if hasattr(group, "keys") else None
-        named = _length(group, index) if index else None
+        named = len_of(group, index) if index else None
         if named is None:
             problem = f"its table {table} has no index (`_index`)"
             raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
@@ -211,14 +212,3 @@ def _check_structure(file, place: str, tables: list[str], path: str) -> tuple[in
             problem = f"{place} is {shape[0]:,} x {shape[1]:,}, but {table} names {named:,}"
             raise StudyError(path, problem, WRITE_AGAIN, code="damaged-file")
     return shape
-
-
-def _length(group, name: str) -> int | None:
-    """Length of an array in a group; None if it is not an array.
-
-    An array may be a group itself, such as text with missing values: then that of its values.
-    """
-    item = group.get(name)
-    if hasattr(item, "keys"):
-        item = item.get("values", item.get("codes"))
-    return len(item) if getattr(item, "shape", ()) else None

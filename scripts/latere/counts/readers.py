@@ -75,18 +75,9 @@ def read_10x_h5(path: str):
     """The matrix of CellRanger's HDF5 file, of version 2 or later; returns as `read_mtx`.
 
     scanpy's reader turns counts into float32, which is not exact for large counts.
-
-    Raises
-    ------
-    StudyError
-        It has matrices of several genomes.
     """
     with open_h5(path) as file:
-        group, groups = matrix_in(file)
-        if len(groups) > 1:
-            problem = f"has matrices of {len(groups)} genomes ({', '.join(groups)})"
-            fix = "Give the 10x folder of one genome."
-            raise StudyError(path, problem, fix, code="several-genomes")
+        group = matrix_in(file, path)
         barcodes = pd.Index(as_text_array(group["barcodes"][:]))
         parts = tuple(group[name][:] for name in ("data", "indices", "indptr"))
     features = features_of_h5(path)

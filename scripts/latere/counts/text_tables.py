@@ -87,11 +87,12 @@ def _split(table: pd.DataFrame, path: str) -> pd.DataFrame:
     StudyError
         Blanks between the columns cannot be told from blanks in them.
     """
-    lines = table[0].str.strip()
+    last = table[0].iloc[-10:].str.strip()
     for separator in (",", ";", " "):
         # So that millions of barcodes are not split in vain.
-        if not lines.iloc[-10:].str.contains(separator, regex=False).all():
+        if not last.str.contains(separator, regex=False).all():
             continue
+        lines = table[0].str.strip()
         blank = separator == " "
         rows = list(map(BLANKS.split, lines) if blank else csv.reader(lines, delimiter=separator))
         # The first line may be a header.
