@@ -53,6 +53,8 @@ TEXTS = {
     "id and symbol in one name": lines("{i}_{s}"),
     "symbol and id in one name": lines("{s}_{i}"),
     "one name with a bar": lines("{i}|{s}"),
+    "one name of R": lines("{s}.{i}"),
+    "one name with a colon": lines("{s}:{i}"),
     "one name, twice": lines("{i}_{s}\t{i}_{s}\t" + TYPE),
     "byte order mark": codecs.BOM_UTF8.decode() + lines("{i}\t{s}"),
     "line ends of Windows": lines("{i}\t{s}", end="\r\n"),
@@ -70,6 +72,14 @@ def test_a_table_of_genes(tmp_path, form, lengths):
     assert features["id"].tolist() == IDS
     assert features["name"].tolist() == NAMES
     assert set(features["type"]) == {GENE_TYPE}
+
+
+def test_versions_are_no_symbols(tmp_path):
+    path = tmp_path / "genes.tsv"
+    ids = [f"{name}.{n}" for n, name in enumerate(IDS, 1)]
+    path.write_text("".join(f"{name}\n" for name in ids))
+    features = features_of_text(str(path))
+    assert features["id"].tolist() == features["name"].tolist() == ids
 
 
 def test_other_ids_are_known_too(tmp_path):
@@ -100,6 +110,8 @@ def test_a_header_over_symbols_alone_is_known_by_its_surplus(tmp_path):
     path = tmp_path / "genes.tsv"
     path.write_text("gene_short_name\n" + "".join(f"{name}\n" for name in NAMES))
     assert features_of_text(str(path), (NUMBER, 7))["id"].tolist() == NAMES
+    path.write_text("".join(f"gene_{n}\n" for n in range(NUMBER + 1)))
+    assert len(features_of_text(str(path), (NUMBER, 7))) == NUMBER + 1
     # As many lines as the matrix has rows: all of them are genes.
     assert len(features_of_text(str(path), (NUMBER + 1, 7))) == NUMBER + 1
 
@@ -119,6 +131,16 @@ def test_a_table_that_cannot_be_understood(tmp_path, text, code):
     with pytest.raises(StudyError, match=r"genes\.tsv") as error:
         features_of_text(str(path))
     assert error.value.code == code and error.value.fix
+
+
+@pytest.mark.parametrize("line", ["a" * 200_000, "a_" * 100_000 + "!", "gene" + "_a" * 99 + "!"])
+def test_a_long_line_takes_no_long_time(tmp_path, line):
+    path = tmp_path / "genes.tsv"
+    path.write_text(lines("{i}_{s}") + line + "\n")
+    for lengths in ((NUMBER + 1, 5), (NUMBER, 5)):
+        assert len(features_of_text(str(path), lengths)) == NUMBER + 1
+    path.write_text(f"{line}\n{line}\n")
+    assert len(features_of_text(str(path), (2, 5))) == 2
 
 
 BARCODES = {
@@ -263,7 +285,7 @@ def test_tags_are_known_by_the_values_of_any_column(column):
     [
         ["CD3_TotalSeqB", "CD4_TotalSeqC", "IgG1_control_TotalSeqB"],
         ["Hashtag_1", "hashtag-2", "HTO3"],
-        ["ADT-CD3", "adt_CD4", "CD19-ADT"],
+        ["ADT-CD3", "adt_CD4", "CD19:ADT"],
         ["CD3:SK7|CD3E|AHS0033|pAbO", "CD4|SK3|AHS0032|pAbO", "SampleTag01_hs|stAbO"],
     ],
 )

@@ -1,5 +1,5 @@
-"""What the columns of a table of genes or of cells have, by their values: tools write the same
-columns in another order and under other names."""
+"""What the columns of a table of genes or of cells contain, by their values. Tools write the same
+columns in different orders and under different names."""
 
 import re
 
@@ -32,16 +32,17 @@ AMBIGUOUS = {"protein", "proteins", "prot", "gene", "genes", "transcript", "cust
 # Names that tag antibodies, also where no column says so.
 ANTIBODY = re.compile(
     r"total-?seq|pabo$|hash-?tag|sample_?tag_?\d|^anti[-_ ]"
-    r"|^(adt|hto|cite|abseq|prot)[-_.]|^hto\d*$|[-_.](adt|hto|prot)\d*$",
+    r"|^(adt|hto|cite|abseq|prot)[-_.:]|^hto\d*$|[-_.:](adt|hto|prot)\d*$",
     re.IGNORECASE | re.MULTILINE,
 )
 
 GENE_ID = r"(?:ENS[A-Z]*G\d+|FBgn\d+|WBGene\d+|AT[1-5CM]G\d{5})(?:\.\d+)?(?:_PAR_Y)?"
 # With the genome in front of it, as CellRanger writes it for two species.
 ID = re.compile(rf"(?:.*_)?{GENE_ID}")
-# An id and a symbol in one name.
+# An id and a symbol in one name; a version of the id has no letter.
+GAP = r"[_|:;,/. -]+"
 COMBINED = re.compile(
-    rf"(?P<id>{GENE_ID})[_|:;,/ -]+(?P<name>.+)|(?P<name2>.+?)[_|:;,/ -]+(?P<id2>{GENE_ID})"
+    rf"(?P<id>{GENE_ID}){GAP}(?P<name>.*[A-Za-z].*)|(?P<name2>.*?[A-Za-z].*?){GAP}(?P<id2>{GENE_ID})"
 )
 # Of transcripts and proteins, and of databases that name genes beside the usual ids.
 ACCESSION = re.compile(
@@ -59,7 +60,9 @@ NAMED = {
 }
 # No table has more types of features.
 MOST_TYPES = 50
-# So many values show what a column has.
+# No name is longer, and a line may be, of which patterns would never find the end.
+LONGEST_NAME = 300
+# This many values show what a column contains.
 SOME = 1000
 
 
@@ -70,11 +73,11 @@ def some_of(values):
 
 def share(looks, values) -> float:
     """Share of values that match."""
-    return sum(map(bool, map(looks, values))) / max(len(values), 1)
+    return sum(bool(looks(value[:LONGEST_NAME])) for value in values) / max(len(values), 1)
 
 
 def kind_of(values: pd.Series) -> str:
-    """What a column has.
+    """What a column contains.
 
     Parameters
     ----------
@@ -143,7 +146,7 @@ def split_combined(values: pd.Series) -> tuple[pd.Series, pd.Series] | None:
     """
     if share(COMBINED.fullmatch, some_of(values)) <= 0.5:
         return None
-    found = values.str.extract(f"^(?:{COMBINED.pattern})$")
+    found = values.str.slice(stop=LONGEST_NAME).str.extract(f"^(?:{COMBINED.pattern})$")
     names, ids = found["name"].fillna(found["name2"]), found["id"].fillna(found["id2"])
     if names.nunique() <= len(values) / 2:
         return None

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from latere.counts.content import kind_of, some_of
+from latere.counts.content import kind_of, share, some_of
 from latere.errors import StudyError
 from latere.files import open_plain, read_head
 
@@ -15,12 +15,13 @@ from latere.files import open_plain, read_head
 LONGEST_LINE = 1 << 20
 # Types of features have blanks themselves.
 BLANKS = re.compile(r"\s+(?!Expression\b|Capture\b|Guide\b)")
-# Columns that are known by their values.
-# Names of columns.
+# Names of columns in a header.
 HEADER = re.compile(
-    r"|x|[VX]\d+|rownames|names?|symbols?|ids?|((cell|gene|feature|barcode|ensembl)s?([_. ]\w+)*)",
+    r"|x|[VX]\d+|rownames|names?|symbols?|ids?"
+    r"|(cell|gene|feature|barcode|ensembl)s?([_. ][\w. ]*)?",
     re.IGNORECASE,
 )
+# Kinds of columns that their values show.
 KNOWN = {"id", "number", "type", "barcode", "accession"}
 
 
@@ -85,7 +86,7 @@ def _split(table: pd.DataFrame, path: str) -> pd.DataFrame:
     Raises
     ------
     StudyError
-        Blanks between the columns cannot be told from blanks in them.
+        It has blanks between its columns, and some lines have more of them than others.
     """
     last = table[0].iloc[-10:].str.strip()
     for separator in (",", ";", " "):
@@ -138,7 +139,12 @@ def _without_header(table: pd.DataFrame, surplus: bool) -> pd.DataFrame:
         kind in KNOWN and kind_of(first[[column]]) not in ((kind,) if surplus else (kind, "empty"))
         for column, kind in kinds.items()
     ]
-    if not any(unlike) and not (surplus and all(map(HEADER.fullmatch, first))):
+    # Genes may be called gene_1.
+    is_header = surplus and all(
+        HEADER.fullmatch(name) and share(HEADER.fullmatch, some_of(rest[column])) < 0.5
+        for column, name in first.items()
+    )
+    if not any(unlike) and not is_header:
         return table
     return rest.set_axis([name or number for number, name in enumerate(first)], axis=1)
 
