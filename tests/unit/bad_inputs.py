@@ -808,6 +808,70 @@ def structure_of_h5ad():
 
 
 @kind
+def structure_of_10x_h5():
+    many = [0, 1, 2, 99, 4]
+    changes = {
+        "no data": (replace_with("matrix/data", None), "no 'data'"),
+        "no shape": (replace_with("matrix/shape", None), "no 'shape'"),
+        "shape of one": (replace_with("matrix/shape", [4]), "no 'shape'"),
+        "endless shape": (replace_with("matrix/shape", [2**62, 4]), "[damaged-file]"),
+        "other features": (replace_with("matrix/shape", [5, 4]), "5 features"),
+        "more barcodes": (replace_with("matrix/barcodes", list("abcde")), "barcodes 5"),
+        "fewer indices": (replace_with("matrix/indices", [1, 2]), "indices 2"),
+        "indices outside": (replace_with("matrix/indices", [0, 1, 2, 99]), "outside its rows"),
+        "negative indices": (replace_with("matrix/indices", [0, 1, 2, -9]), "outside its rows"),
+        "rows that go back": (replace_with("matrix/indptr", many), "outside its rows"),
+        "rows that end early": (replace_with("matrix/indptr", [0, 1, 2, 3, -1]), "10x.h5"),
+        "text as data": (replace_with("matrix/data", list("abcd")), "10x.h5"),
+        "data a group": (replace_with("matrix/data", {}), "no 'data'"),
+        "no features": (replace_with("matrix/features", None), "[damaged-file]"),
+        "fractions": (replace_with("matrix/data", [0.5, 1, 1, 1]), "[not-counts]"),
+        "negative": (replace_with("matrix/data", [-1, 1, 1, 1]), "[not-counts]"),
+    }
+    for name, (change, words) in changes.items():
+        change = both(given(None, rows(matrix="10x.h5")), edit("10x.h5", change))
+        yield Case(name, change, (f"{SHEET}, row 2", "10x.h5", words))
+
+
+@kind
+def values_of_matrices():
+    """What the first values show before any job."""
+    head = "%%MatrixMarket matrix coordinate real general\n"
+    for name, text in {
+        "fraction": f"{head}4 4 1\n1 1 0.5\n",
+        "negative": f"{head}4 4 1\n1 1 -1\n",
+        "fraction, and many cells": f"{head}4 {10**17} 1\n1 1 0.5\n",
+    }.items():
+        data = gzip.compress(text.encode())
+        change = both(given(None, rows(matrix="10x")), put("10x/matrix.mtx.gz", data))
+        yield Case(f"10x: {name}", change, (f"{SHEET}, row 2", "matrix.mtx.gz", "[not-counts]"))
+    for name, value in {"NaN": np.nan, "negative": -1, "half": 0.5}.items():
+        for path, place in (("m1.h5ad", "X/data"), ("dense.h5ad", "X")):
+
+            def change(file, place=place, value=value):
+                file[place][(0,) * file[place].ndim] = value
+
+            change = both(given(None, rows(matrix=path)), edit(path, change))
+            yield Case(f"{path}: {name}", change, (f"{SHEET}, row 2", path, "[not-counts]"))
+
+
+@kind
+def tables_of_genes():
+    tables = {
+        "numbers": ("1\n2\n3\n4\n", "[numbered-genes]"),
+        "UTF-16": ("a\tb\n".encode("utf-16"), "[not-utf8]"),
+        "uneven": ("ENSG1 A\nENSG2 B C\nENSG3 D\nENSG4 E\n", "[row-length]"),
+    }
+    for name, (text, words) in tables.items():
+        data = gzip.compress(text if isinstance(text, bytes) else text.encode())
+        change = both(given(None, rows(matrix="10x")), put("10x/features.tsv.gz", data))
+        yield Case(name, change, (f"{SHEET}, row 2", "features.tsv.gz", words))
+    var = "var/_index"
+    change = both(given(None, rows()), edit("m1.h5ad", replace_with(var, [0, 1, 2, 3])))
+    yield Case("numbers in an .h5ad", change, (f"{SHEET}, row 2", "m1.h5ad", "[numbered-genes]"))
+
+
+@kind
 def bytes_of_matrices():
     formats = {
         "text": b"no\n",

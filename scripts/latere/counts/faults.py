@@ -9,7 +9,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from latere.counts.features import matrix_in
 from latere.counts.hdf5 import form_of, layers_of, open_h5
-from latere.counts.sparse import in_parts, to_counts
+from latere.counts.sparse import from_parts, in_parts, to_counts
 from latere.errors import StudyError
 
 MOST = 2**31 - 1
@@ -28,6 +28,8 @@ def fault_of(values) -> str:
         CSR, cells x genes.
     """
     data = values.data
+    if data.dtype.kind not in "biuf":
+        return "its values are text, not numbers"
     exact = np.issubdtype(data.dtype, np.floating)
     if exact and in_parts(data, lambda part: ~np.isfinite(part)):
         return "it has values that are not finite (NaN, infinite)"
@@ -113,7 +115,7 @@ def first_of_h5(path: str):
         features, barcodes = (int(size) for size in group["shape"][:])
         indptr = group["indptr"][: FEW + 1]
         data, indices = (group[name][: int(indptr[-1])] for name in ("data", "indices"))
-    return csr_matrix((data, indices, indptr), shape=(min(FEW, barcodes), features))
+        return from_parts((data, indices, indptr), (min(FEW, barcodes), features), path)
 
 
 def first_of_mtx(head: bytes, is_whole: bool, shape: tuple[int, int], features: int):
@@ -138,10 +140,10 @@ def first_of_mtx(head: bytes, is_whole: bool, shape: tuple[int, int], features: 
         values = values[:, [1, 0, 2]]
     if not is_whole and len(values):  # so may be the last cell
         values = values[values[:, 0] != values[-1, 0]]
-    cells, genes, values = values.T
-    places = (cells.astype(int) - 1, genes.astype(int) - 1)
-    size = shape[::-1] if features == shape[0] else shape
-    return csr_matrix(coo_matrix((values, places), shape=size))
+    # Only cells that have a value: there may be any number of others.
+    cells, places = np.unique(values[:, 0], return_inverse=True)
+    places = (places, values[:, 1].astype(int) - 1)
+    return csr_matrix(coo_matrix((values[:, 2], places), shape=(len(cells), features)))
 
 
 @cache

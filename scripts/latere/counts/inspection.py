@@ -28,6 +28,7 @@ from latere.counts.hdf5 import (
     open_h5,
     shape_of,
 )
+from latere.counts.sparse import check_places
 from latere.errors import StudyError
 from latere.files import read_head
 
@@ -124,10 +125,13 @@ def _inspect_text(files: tuple[str, ...], shape: tuple[int, int]) -> None:
 
 def _check_values(values, features, files: tuple[str, ...], layer: str = "") -> None:
     """Reject values of genes that are not counts; antibodies may be normalised beside them."""
-    if fault_of(values) and len(features) == values.shape[1]:
-        genes = (features["type"] == EXPRESSION).to_numpy()
-        if fault := fault_of(values[:, np.flatnonzero(genes)]):
-            raise not_counts(fault, files, layer, files[0])
+    # Before columns are chosen: what lies outside would be read from anywhere.
+    check_places(values, files[0])
+    fault, genes = fault_of(values), (features["type"] == EXPRESSION).to_numpy()
+    if fault and not genes.all() and values.dtype.kind in "biuf":
+        fault = fault_of(values[:, np.flatnonzero(genes)])
+    if fault:
+        raise not_counts(fault, files, layer, files[0])
 
 
 def inspect_h5ad(path: str, layer: str, subset: str) -> None:

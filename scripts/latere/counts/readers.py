@@ -3,7 +3,6 @@
 import os
 
 import pandas as pd
-from scipy.sparse import csr_matrix
 
 from latere.counts.columns import read_names, rows_of
 from latere.counts.features import (
@@ -16,7 +15,7 @@ from latere.counts.features import (
 from latere.counts.files import HDF5
 from latere.counts.hdf5 import DAMAGED, as_text_array, explain, form_of, open_h5
 from latere.counts.inspection import inspect
-from latere.counts.sparse import read_values
+from latere.counts.sparse import check_places, from_parts, read_values
 from latere.counts.text_tables import read_barcodes
 from latere.errors import StudyError
 from latere.files import UNREADABLE, open_plain
@@ -81,7 +80,7 @@ def read_10x_h5(path: str):
         barcodes = pd.Index(as_text_array(group["barcodes"][:]))
         parts = tuple(group[name][:] for name in ("data", "indices", "indptr"))
     features = features_of_h5(path)
-    return csr_matrix(parts, shape=(len(barcodes), len(features))), barcodes, features
+    return from_parts(parts, (len(barcodes), len(features)), path), barcodes, features
 
 
 def read_cells(path: str):
@@ -127,10 +126,5 @@ def read(files: list[str], layer: str, subset: str, threads: int):
         cells = read_cells(beside[0]) if beside else None
     except UNREADABLE as error:
         raise explain(names, error) from None
-    try:
-        # scipy takes the positions of the columns on trust.
-        matrix[0].check_format(full_check=True)
-    except ValueError as error:
-        problem = f"has entries outside its rows and columns ({error})"
-        raise StudyError(names, problem, DAMAGED, code="damaged-file") from None
+    check_places(matrix[0], names)
     return form, matrix, cells

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_matrix, hstack, vstack
 
-from latere.counts.hdf5 import shape_of
+from latere.counts.hdf5 import DAMAGED, shape_of
+from latere.errors import StudyError
 
 # Entries that are tested or read at a time.
 CHUNK = 1 << 22
@@ -46,6 +47,43 @@ def read_values(matrix, rows):
     if not blocks:
         return csr_matrix((0, shape[1]), dtype=np.float32)
     return csr_matrix(hstack(blocks, "csc") if by_column else vstack(blocks, "csr"))
+
+
+def from_parts(parts: tuple, shape: tuple[int, int], path: str):
+    """A matrix of the data, indices and indptr of a file.
+
+    Raises
+    ------
+    StudyError
+        They are not those of a matrix of this shape.
+    """
+    try:
+        return check_places(csr_matrix(parts, shape=shape), path)
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, error) from None
+
+
+def check_places(values, path: str):
+    """The same matrix, whose entries lie within it. scipy does not test this when it reads one.
+
+    Raises
+    ------
+    StudyError
+        They do not.
+    """
+    try:
+        values.check_format(full_check=True)
+        # It looks no further where the last row ends before the first.
+        if values.indptr[-1] < 0:
+            raise ValueError(f"its last row ends at {values.indptr[-1]}")
+    except ValueError as error:
+        raise _damaged(path, error) from None
+    return values
+
+
+def _damaged(path: str, error: Exception) -> StudyError:
+    problem = f"has entries outside its rows and columns ({error})"
+    return StudyError(path, problem, DAMAGED, code="damaged-file")
 
 
 def in_parts(data, test) -> bool:
