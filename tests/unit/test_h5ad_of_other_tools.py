@@ -93,8 +93,15 @@ def test_factors_as_levels_and_numbers_from_one(write_h5ad):
     with h5py.File(path, "a") as file:
         del file["obs/patient"]
         file["obs/patient/levels"] = np.array(["p1", "p2"], h5py.string_dtype())
-        file["obs/patient/values"] = [1, 2, 1]
+        file["obs/patient/values"] = [1, -(2**31), 1]
+        file.create_group("obs/empty")
     assert list(load(path, subset="patient=p1")[0].obs_names) == ["AAAC", "AAAT"]
+    codes, _ = read_labels(str(path), "patient")
+    assert list(codes) == [0, -1, 0]
+    with h5py.File(path, "a") as file:
+        del file["obs"].attrs["column-order"]
+    with pytest.raises(StudyError, match=r"'empty' .*is not a list.*\[unknown-structure\]"):
+        read_labels(str(path), "empty")
 
 
 def test_counts_in_a_bare_raw(write_h5ad):

@@ -3,7 +3,14 @@
 import os
 from functools import cache, lru_cache
 
-from latere.counts.hdf5 import as_text_array, columns_in, index_of, open_h5, read_values_of
+from latere.counts.hdf5 import (
+    WRITE_AGAIN,
+    as_text_array,
+    columns_in,
+    index_of,
+    open_h5,
+    read_values_of,
+)
 from latere.errors import StudyError
 
 
@@ -32,6 +39,9 @@ def read_column(path: str, column: str):
             fix = f"Columns of obs: {', '.join(known) or 'none'}."
             raise StudyError(path, problem, fix, code="missing-column")
         cells = read_values_of(table, column)
+    if cells is None:
+        problem = f"column '{column}' of obs is not a list of values"
+        raise StudyError(path, problem, WRITE_AGAIN, code="unknown-structure")
     codes, values = pd.factorize(cells)
     empty = np.flatnonzero(np.asarray(values, dtype=object) == "")
     return np.where(np.isin(codes, empty), -1, codes), values

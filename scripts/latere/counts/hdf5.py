@@ -221,7 +221,9 @@ def read_values_of(table, name: str):
         if isinstance(item, h5py.Group) and word in item and number in item:
             words, numbers, first = item[word], item[number], least
     if words is not None:
-        return pd.Categorical.from_codes(numbers[:] - first, as_text_array(words[:]))
+        codes = numbers[:].astype(np.int64) - first
+        # R has a negative number for a missing value.
+        return pd.Categorical.from_codes(np.maximum(codes, -1), as_text_array(words[:]))
     return as_text_array(item[()]) if isinstance(item, h5py.Dataset) else None
 
 
