@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
@@ -81,12 +81,12 @@ def _are_multiples(ratios) -> bool:
     return bool(np.isfinite(ratios).all() and np.abs(ratios - ratios.round()).max() < 0.01)
 
 
-def first_of_h5ad(file, place: str, rows=None):
-    """Some values of a matrix in an open .h5ad.
+def first_of_h5ad(path: str, place: str, rows=None):
+    """Some values of a matrix in an .h5ad.
 
     Parameters
     ----------
-    file, place
+    path, place
         The file, and where the matrix is in it.
     rows
         Numbers of the cells of interest, in their order; all if None.
@@ -96,16 +96,28 @@ def first_of_h5ad(file, place: str, rows=None):
     csr_matrix
         Cells x genes: all genes of the first cells, or the first genes where they lie together.
     """
+    with open_h5(path) as file:
+        stored = _as_stored(file[place])
+        if getattr(stored, "format", "") != "csc":
+            return csr_matrix(stored[:FEW] if rows is None else stored[rows[:FEW]])
+    some = _first_genes(path, place, os.stat(path).st_mtime)
+    return some if rows is None else some[rows]
+
+
+def _as_stored(matrix):
+    """A matrix in an open .h5ad of which parts can be read."""
     import anndata
 
-    stored = file[place]
-    if not hasattr(stored, "shape"):
-        stored = anndata.io.sparse_dataset(stored)
-    if getattr(stored, "format", "") == "csc":
+    return matrix if hasattr(matrix, "shape") else anndata.io.sparse_dataset(matrix)
+
+
+@lru_cache(maxsize=1)
+def _first_genes(path: str, place: str, changed: float):
+    """The first genes of all cells: read once for all runs of a file."""
+    with open_h5(path) as file:
+        stored = _as_stored(file[place])
         small = len(file[place]["data"]) <= SMALL
-        some = csr_matrix(stored.to_memory() if small else stored[:, :FEW])
-        return some if rows is None else some[rows]
-    return csr_matrix(stored[:FEW] if rows is None else stored[rows[:FEW]])
+        return csr_matrix(stored.to_memory() if small else stored[:, :FEW])
 
 
 def first_of_h5(path: str):
@@ -158,7 +170,8 @@ def layers_with_counts(path: str, changed: float) -> tuple[str, ...]:
         Time of its last change.
     """
     with open_h5(path) as file:
-        some = {name: first_of_h5ad(file, place) for name, place in layers_of(file).items()}
+        places = layers_of(file)
+    some = {name: first_of_h5ad(path, place) for name, place in places.items()}
     return tuple(name for name, values in some.items() if values.nnz and not fault_of(values))
 
 

@@ -148,8 +148,7 @@ def inspect_h5ad(path: str, layer: str, subset: str) -> None:
     place = place_of(path, layer)
     rows = np.flatnonzero(rows_of(path, subset)) if subset else None
     features = features_of_h5ad(path, place, changed)
-    with open_h5(path) as file:
-        values = first_of_h5ad(file, place, rows)
+    values = first_of_h5ad(path, place, rows)
     if values.shape[1] < len(features):
         features = features[: values.shape[1]]
     _check_values(values, features, (path,), layer)
