@@ -235,6 +235,16 @@ def test_entrez_numbers_are_ids_where_they_are_called_so():
     assert features["name"].tolist() == NAMES
 
 
+def test_the_log_says_which_columns_were_chosen(caplog):
+    with caplog.at_level("INFO"):
+        features_of(VARS["Stereopy"], "a.h5ad")
+        features_of(VARS["Parse"], "b.h5ad")
+    assert (
+        "a.h5ad: ids of genes are in the index, their names in column real_gene_name" in caplog.text
+    )
+    assert "b.h5ad: ids of genes are in column gene_id, their names in column gene_n" in caplog.text
+
+
 def test_names_of_a_seurat_export_without_ids():
     for var in (by(COUNTED, features=NAMES), by(COUNTED, _index=NAMES, mean=np.ones(NUMBER))):
         features = features_of(var)

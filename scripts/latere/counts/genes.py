@@ -1,5 +1,6 @@
 """Genes of a count matrix: which features are genes, their identifiers and their species."""
 
+import logging
 from collections import Counter
 
 import pandas as pd
@@ -58,6 +59,10 @@ def features_of(table: pd.DataFrame, where: str = "") -> pd.DataFrame:
         problem = f"its genes are numbered, and no column has their names (columns: {has})"
         fix = "Write the matrix again with the Ensembl id or the symbol of each gene."
         raise StudyError(where, problem, fix, code="numbered-genes")
+    # A column with both has given two.
+    used = [label[0] if isinstance(label, tuple) else label for label in (id_column, name_column)]
+    said = ["the index" if label is None else f"column {label}" for label in used]
+    logging.info("%s: ids of genes are in %s, their names in %s", where or "genes", *said)
     ids, names = columns[id_column], columns[name_column]
     for instead in (columns[None] if kinds[None] != "number" else names, names):
         ids = ids.where(ids != "", instead)
@@ -67,8 +72,8 @@ def features_of(table: pd.DataFrame, where: str = "") -> pd.DataFrame:
     for label, kind in kinds.items():
         # A feature is a gene if no column has another type for it.
         if kind == "type":
-            said = as_types(columns[label])
-            types = types.where(said == EXPRESSION, said)
+            other = as_types(columns[label])
+            types = types.where(other == EXPRESSION, other)
     return pd.DataFrame({"id": ids, "name": names, "type": types}).astype(object)
 
 
