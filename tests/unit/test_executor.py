@@ -1,4 +1,4 @@
-"""What becomes of jobs that lose their node; wildcards that a shell could misread.
+"""Job states, jobs that lose their node, GPU types, QOS; wildcards that a shell could misread.
 
 Snakemake's own scheduler decides. tests/cluster has a real SLURM.
 """
@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from latere.cluster.executor import MOST_LOSSES, Executor, find_unsafe
+from latere.cluster.executor import MOST_LOSSES, Executor, find_unsafe, request_gpus
+from latere.cluster.states import SILENCE, Silence, choose_command
 
 
 class Job:
@@ -38,6 +39,7 @@ def executor():
     executor._lost, executor._losses = set(), Counter()
     executor._failed_nodes, executor._excluded = {"gpu1", "bad"}, {"bad"}
     executor.run_uuid = "run"
+    executor._command, executor._silence, executor._missed = "sacct", Silence(), set()
     executor.workflow = SimpleNamespace(
         scheduler=SimpleNamespace(error_callback=lambda job: None),
     )
@@ -126,3 +128,165 @@ def test_what_a_shell_could_misread_is_found(wildcards, files, where):
         one.get_wait_for_files = lambda: files
         problem = find_unsafe(one)
         assert problem is None if where is None else where in problem
+
+
+def ask(executor, active, **answers):
+    """States of jobs, after the answers of SLURM's commands; None is a command that fails."""
+
+    async def query(command, logger):
+        answer = answers[command.split()[0]]
+        if answer is None:
+            logger.debug("SLURM query command failed: no such database")
+        return answer, None if answer is None else 0.1
+
+    executor._query, executor._active = query, set(active)
+    return asyncio.run(executor._query_states(executor._command, logging))[0]
+
+
+@pytest.mark.parametrize(
+    "sacct, squeue, states",
+    [
+        # The accounting fails, or is late for one job, or knows more than the queue.
+        (None, {"1": "RUNNING"}, {"1": "RUNNING"}),
+        ({"2": "COMPLETED"}, {"1": "PENDING", "2": "RUNNING"}, {"1": "PENDING", "2": "COMPLETED"}),
+        ({"2": "COMPLETED"}, None, {"2": "COMPLETED"}),
+        (None, None, None),
+    ],
+)
+def test_the_queue_tells_what_the_accounting_does_not(executor, sacct, squeue, states):
+    assert ask(executor, "12", sacct=sacct, squeue=squeue) == states
+
+
+def test_without_accounting_a_job_that_has_left_the_queue_is_lost(executor):
+    """Nobody knows how it ended. It must neither be waited for nor pass as done."""
+    executor._command = "squeue"
+    assert ask(executor, "12", squeue={"1": "RUNNING"}) == {"1": "RUNNING"}
+    assert ask(executor, "12", squeue=None) is None
+    assert ask(executor, "12", squeue={"1": "RUNNING"}) == {"1": "RUNNING", "2": "UNKNOWN"}
+    job = Job()
+    assert end(executor, job, "UNKNOWN") and job.attempt == 1
+    job.restart_times = 0
+    for _ in range(MOST_LOSSES - 2):
+        assert end(executor, job, "UNKNOWN")
+    assert not end(executor, job, "UNKNOWN")
+    assert "MinJobAge" in job.messages[-1]
+
+
+def test_a_state_that_cannot_be_read_is_an_error_every_five_minutes(executor, monkeypatch):
+    said, now = [], [0.0]
+    executor.logger = SimpleNamespace(error=said.append)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    expected = 0
+    for minute in range(12):
+        now[0] = 60.0 * minute
+        # Whether SLURM fails or does not know the job.
+        silent = None if minute % 2 else {}
+        ask(executor, "1", sacct=silent, squeue=silent)
+        expected += minute in (SILENCE / 60, 2 * SILENCE / 60)
+        assert len(said) == expected, minute
+    assert "no such database" in said[0] and "squeue --jobs=1" in said[0]
+    # A state that can be read again ends it.
+    ask(executor, "1", sacct={"1": "RUNNING"}, squeue=None)
+    now[0] += 2 * SILENCE
+    ask(executor, "1", sacct=None, squeue=None)
+    assert len(said) == expected
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Commands of SLURM that answer as given: a line of shell by name."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("latere.cluster.states.FIRST_ANSWER", 1)
+
+    def write(**commands):
+        monkeypatch.setattr(
+            "shutil.which", lambda name: str(tmp_path / name) if name in commands else None
+        )
+        for name, line in commands.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+            (tmp_path / name).chmod(0o755)
+
+    return write
+
+
+CONFIG = "echo 'AccountingStorageType   = {}'"
+
+
+@pytest.mark.parametrize(
+    "commands, command, why",
+    [
+        ({"scontrol": CONFIG.format("accounting_storage/slurmdbd"), "sacct": ":"}, "sacct", ""),
+        ({"scontrol": "exit 1", "sacct": "echo '1|RUNNING'"}, "sacct", ""),
+        ({"scontrol": CONFIG.format("accounting_storage/none"), "sacct": ":"}, "squeue", "none"),
+        ({"scontrol": CONFIG.format("(null)"), "sacct": ":"}, "squeue", "(null)"),
+        (
+            {"scontrol": "exit 1", "sacct": "echo 'Connection refused' >&2; exit 1"},
+            "squeue",
+            "Connection refused",
+        ),
+        # A database of another site.
+        ({"scontrol": "exit 1", "sacct": "exec sleep 9"}, "squeue", "no answer"),
+        # A part of the question is refused.
+        (
+            {"scontrol": ":", "sacct": 'case "$*" in *--clusters*) echo all? >&2; exit 1; esac'},
+            "squeue",
+            "all?",
+        ),
+        ({"scontrol": ":"}, "squeue", "PATH"),
+    ],
+)
+def test_how_states_are_read_suits_the_site(slurm, commands, command, why):
+    slurm(**commands)
+    chosen, reason = choose_command("run")
+    assert chosen == command and why in reason
+
+
+class Asked(dict):
+    """Resources of a job, as Snakemake has them."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize(
+    "resources, options",
+    [
+        ({"gpu": 1, "gpu_model": "nvidia_a100-sxm4-80gb"}, "--gpus=nvidia_a100-sxm4-80gb:1"),
+        ({"gpu_model": "nvidia_h100_nvl-1g.12gb"}, "--gpus=nvidia_h100_nvl-1g.12gb:1"),
+        ({"gres": "gpu:tesla-v100-32gb:2"}, "--gres=gpu:tesla-v100-32gb:2"),
+        ({"gres": "gpu:a-b:1", "gpu": 3}, "--gres=gpu:a-b:1 --gpus=3"),
+        ({"gpu": 1, "gpu_model": "a100"}, "--gpus=a100:1"),
+        ({"gpu": 1}, "--gpus=1"),
+        ({"gres": "gpu:1"}, "--gres=gpu:1"),
+        ({}, ""),
+    ],
+)
+def test_gpu_types_may_have_hyphens(resources, options):
+    assert request_gpus(SimpleNamespace(resources=Asked(resources))).strip() == options
+
+
+@pytest.mark.parametrize("name", ["a-b;id", "a-b c", "a-$(id)", "-"])
+def test_a_gpu_type_holds_nothing_for_a_shell(name):
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    with pytest.raises(WorkflowError):
+        request_gpus(SimpleNamespace(resources=Asked(gres=f"gpu:{name}:x")))
+    if name != "-":
+        with pytest.raises(WorkflowError):
+            request_gpus(SimpleNamespace(resources=Asked(gpu_model=name)))
+
+
+@pytest.mark.parametrize(
+    "partition, options",
+    [
+        ("main", "-p main --qos=medium --constraint='ib&avx'"),
+        ("gold", "-p gold --qos=gold --constraint='ib&avx'"),
+        ("elsewhere", "-p elsewhere --qos=medium --constraint='ib&avx'"),
+        (None, "--qos=medium --constraint='ib&avx'"),
+    ],
+)
+def test_a_partition_brings_its_qos(executor, partition, options):
+    partitions = {"main": {}, "gold": {"qos": "gold"}}
+    executor.site = {"partitions": partitions, "qos": "medium", "constraint": "ib&avx"}
+    executor._partitions, executor._fallback_partition = [], ""
+    job = SimpleNamespace(resources=Asked(slurm_partition=partition))
+    assert executor.get_partition_arg(job).strip() == options

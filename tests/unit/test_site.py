@@ -1,14 +1,21 @@
 """A SLURM site: what its file may say, and how a cluster is described."""
 
+import os
 import subprocess
+import sys
 
 import pytest
-from snakemake_executor_plugin_slurm.partitions import parse_scontrol_partition_output
 
 from latere.cluster import site as reader
-from latere.cluster.make_site import AS_CLONED, describe_site, parse_nodes, render_site
+from latere.cluster.make_site import (
+    AS_CLONED,
+    describe_site,
+    parse_nodes,
+    parse_partitions,
+    render_site,
+)
 from latere.cluster.requests import LEAST_MINUTES
-from latere.cluster.site import find_conda, get_limits, read_site
+from latere.cluster.site import find_conda, get_limits, get_resources, read_site
 from latere.errors import StudyError
 
 # Printed by SLURM 22.05: `scontrol show partition`, and
@@ -77,7 +84,7 @@ all|32000|8|gpu:a100:2
 
 @pytest.fixture
 def partitions():
-    return parse_scontrol_partition_output(SCONTROL)
+    return parse_partitions(SCONTROL)
 
 
 @pytest.fixture
@@ -108,7 +115,9 @@ def test_cluster_is_described(partitions):
 def test_description_is_a_site(partitions, write):
     site, notes = describe_site(partitions, parse_nodes(SINFO), None, tres=False)
     read = read_site(write(render_site(site, notes)))
-    assert read["gpu"] == {"partition": "gpu", "request": "gres", "model": None}
+    assert read["gpu"] == {"partition": "gpu", "request": "gres"} | dict.fromkeys(
+        ["model", "qos", "constraint"]
+    )
     assert read["account"] is None
     assert read["latency"] == read_site(write("partitions: {main: {}}"))["latency"] == 60
     runtime = 7 * 24 * 60 - 3 * LEAST_MINUTES
@@ -146,7 +155,11 @@ def test_cluster_that_takes_no_jobs(partitions):
     [
         ("(null)", []),
         ("gpu:2", [""]),
+        ("gpu", [""]),
         ("gpu:a100:2(S:0-1)", ["a100"]),
+        ("gpu:nvidia_a100-sxm4-80gb:4(S:0,3)", ["nvidia_a100-sxm4-80gb"]),
+        # Named by a number.
+        ("gpu:3090:4,gpu:1g.5gb:7", ["3090", "1g.5gb"]),
         ("gpu:a100_3g.20gb:2,gpu:h100:1(S:1),shard:8", ["a100_3g.20gb", "h100"]),
     ],
 )
@@ -242,3 +255,150 @@ def test_conda_of_the_set_up_is_found_too(root, monkeypatch, tmp_path):
         f"CONDA_OVERRIDE_CUDA ?= {environ['CONDA_OVERRIDE_CUDA']}\n"
         in (root / "Makefile").read_text()
     )
+
+
+def test_noise_of_sinfo_is_skipped():
+    text = f"""CLUSTER: alpha
+sinfo: note: the partition table is cached
+PARTITION|MEMORY|CPUS|GRES
+
+{SINFO}mixed|64000+|16+|gpu:nvidia_a100-sxm4-80gb:4(S:0,3),shard:8
+"""
+    nodes = parse_nodes(text)
+    gpus = ["nvidia_a100-sxm4-80gb"]
+    assert nodes.pop("mixed") == [{"mem_mb": 64000, "threads": 16, "gpus": gpus}]
+    assert nodes == parse_nodes(SINFO)
+
+
+@pytest.mark.parametrize(
+    "parse, text, code",
+    [
+        (parse_nodes, "", "unread-output"),
+        (parse_nodes, "CLUSTER: alpha\n", "unread-output"),
+        (parse_nodes, "main|64G|16|(null)\n", "unread-output"),
+        (parse_nodes, f"CLUSTER: a\n{SINFO}CLUSTER: b\n{SINFO}", "several-clusters"),
+        (parse_partitions, "", "unread-output"),
+        (parse_partitions, "No partitions in the system\n", "unread-output"),
+        (parse_partitions, "State=UP MaxTime=1\n", "unread-output"),
+    ],
+)
+def test_output_that_is_not_understood_is_quoted(parse, text, code):
+    with pytest.raises(StudyError) as error:
+        parse(text)
+    assert error.value.code == code and error.value.fix
+
+
+def test_partitions_on_a_line_each(partitions):
+    lines = [" ".join(block.split()) for block in SCONTROL.split("\n\n")]
+    assert parse_partitions("CLUSTER: a\n" + "\n".join(lines)) == partitions
+
+
+def test_values_that_slurm_leaves_out(partitions):
+    site, _ = describe_site({"main": {}}, {"main": parse_nodes(SINFO)["short"]}, None, True)
+    assert site["partitions"] == {"main": {"max_mem_mb": 64000, "max_threads": 16}}
+    partitions["short"]["MaxTime"] = "a while"
+    with pytest.raises(StudyError, match="not-a-time"):
+        describe_site(partitions, parse_nodes(SINFO), None, True)
+
+
+@pytest.mark.parametrize(
+    "line, mine, qos",
+    [
+        ({"AllowQos": "ALL"}, ["normal"], None),
+        ({"AllowQos": "normal,gold"}, ["normal", "gold"], None),
+        ({"AllowQos": "gold,silver"}, ["normal", "silver"], "silver"),
+        ({"AllowQos": "gold,silver"}, [], "gold"),
+        ({"AllowQos": "normal,gold"}, [], None),
+        ({"DenyQos": "normal"}, ["normal", "silver"], "silver"),
+        ({"DenyQos": "normal"}, [], None),
+        ({"AllowQos": "gold"}, ["normal", "silver"], "closed"),
+        ({"DenyQos": "normal"}, ["normal"], "closed"),
+    ],
+)
+def test_qos_that_a_partition_accepts(partitions, line, mine, qos, write):
+    partitions["long"] |= line
+    site, notes = describe_site(partitions, parse_nodes(SINFO), "lab", True, mine)
+    if qos == "closed":
+        assert "long" not in site["partitions"]
+        assert any(note.startswith("long is left out") and mine[-1] in note for note in notes)
+        return
+    assert site["partitions"]["long"].get("qos") == qos
+    assert bool(qos) == any(note.startswith("long accepts") for note in notes)
+    assert read_site(write(render_site(site, notes)))["partitions"] == site["partitions"]
+
+
+COMMANDS = {
+    "sinfo": f"cat <<'END'\n{SINFO}END",
+    "scontrol": f"cat <<'END'\n{SCONTROL}END",
+    "sacctmgr": "echo 'lab||normal,gold'",
+}
+
+
+@pytest.mark.parametrize(
+    "command, script, told",
+    [
+        ("sinfo", "printf 'CLUSTER: a\\n'; " + COMMANDS["sinfo"], None),
+        ("sinfo", "printf '\\377\\376'", "[unread-output]"),
+        ("sinfo", "echo 'Unable to contact slurm controller' >&2; exit 1", "Unable to contact"),
+        ("sinfo", "exit 3", "exit code 3"),
+        ("scontrol", "echo hello", "'hello\\n'"),
+        ("scontrol", "kill -9 $$", "[failed-program]"),
+        (
+            "sacctmgr",
+            "echo 'You are not running a supported accounting_storage plugin'; exit 1",
+            None,
+        ),
+        ("sacctmgr", "printf '\\377|\\n||||\\n'", None),
+    ],
+)
+def test_make_site_ends_in_a_sentence(root, tmp_path, command, script, told):
+    for name, text in (COMMANDS | {command: script}).items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    env = os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": "scripts",
+        "LATERE_SITE": str(tmp_path / "site.yaml"),
+    }
+    words = [sys.executable, "-m", "latere.cluster.make_site"]
+    done = subprocess.run(words, cwd=root, env=env, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    if told:
+        assert done.returncode == 1 and told in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert read_site(str(tmp_path / "site.yaml"))["gpu"]["partition"] == "gpu"
+
+
+@pytest.mark.parametrize(
+    "text, wrong",
+    [
+        ("gpu: {partition: g, model: nvidia_a100-sxm4-80gb}", False),
+        ("gpu: {partition: g, model: nvidia_h100_80gb_hbm3_1g.10gb}", False),
+        ("gpu: {partition: g, model: 'NVIDIA A100'}", True),
+        ("gpu: {partition: g, model: 'gpu:a100'}", True),
+        ("resources: {train_scvi: {gres: 'gpu:tesla-v100:1'}}", False),
+        ("resources: {train_scvi: {gres: '\"gpu:1\"'}}", False),
+        ("resources: {train_scvi: {gres: \"'gpu:1' if attempt == 1 else 'gpu:2'\"}}", False),
+        ("resources: {train_scvi: {gres: 'gpu:a100:4(S:0-1)'}}", True),
+        ("resources: {train_scvi: {gpu_model: 'a100;id'}}", True),
+    ],
+)
+def test_gpu_types_are_checked(write, text, wrong):
+    file = write(f"partitions: {{main: {{}}}}\n{text}\n")
+    if wrong:
+        with pytest.raises(StudyError, match="not-a-gpu"):
+            read_site(file)
+    else:
+        read_site(file)
+
+
+def test_names_are_not_computed_with(write):
+    """Snakemake evaluates what a rule asks for: `max` is a function, `a-b` a difference."""
+    asked = "{qos: max, gpu_model: a-b, slurm_partition: \"'p' if attempt > 1 else 'q'\"}"
+    site = read_site(write(f"partitions: {{main: {{}}}}\nresources: {{train_scvi: {asked}}}\n"))
+    assert get_resources(site, [])["train_scvi"] == {
+        "qos": "'max'",
+        "gpu_model": "'a-b'",
+        "slurm_partition": "'p' if attempt > 1 else 'q'",
+    }

@@ -9,6 +9,7 @@ import pytest
 import yte
 
 from latere.cluster import site as reader
+from latere.cluster.executor import Executor, list_partitions
 from latere.cluster.make_site import AS_CLONED
 from latere.cluster.requests import LEAST_MINUTES
 
@@ -169,7 +170,8 @@ def test_site_decides_account_downloads_and_overrides(profile):
         ("{partition: a}", {"gpu": 1}),
         ("{partition: a, model: a100}", {"gpu": 1, "gpu_model": "'a100'"}),
         ("{partition: a, request: gres}", {"gres": "'gpu:1'"}),
-        ("{partition: a, request: gres, model: a100}", {"gres": "'gpu:a100:1'"}),
+        ("{partition: a, request: gres, model: a100-40g}", {"gres": "'gpu:a100-40g:1'"}),
+        ("{partition: a, qos: q, constraint: c}", {"gpu": 1, "qos": "'q'", "constraint": "'c'"}),
     ],
 )
 def test_only_scvi_takes_a_gpu(profile, gpu, asked):
@@ -179,10 +181,8 @@ def test_only_scvi_takes_a_gpu(profile, gpu, asked):
 
 
 def test_plugin_picks_from_the_cpu_partitions_only(profile):
-    from snakemake_executor_plugin_slurm.partitions import read_partition_file
-
-    made = profile("partitions: {main: {max_runtime: 2h}}\ngpu: {partition: g}\naccount: lab\n")
-    [partition] = read_partition_file(made["slurm-partition-config"])
+    profile("partitions: {main: {max_runtime: 2h, qos: q}}\ngpu: {partition: g}\naccount: lab\n")
+    [partition] = list_partitions(Executor.site)
     assert (partition.name, partition.limits.max_runtime) == ("main", 120)
 
 

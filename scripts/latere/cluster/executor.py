@@ -1,29 +1,41 @@
-"""Snakemake's SLURM executor, adapted: jobs that lost their node, submissions that wait.
+"""Snakemake's SLURM executor, adapted to sites: job states, lost nodes, waiting, QOS, GPU types.
 
 The profile installs it in place of the plugin's own. Snakemake runs everything else as it is.
 """
 
 import os
 import re
+import shlex
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import snakemake_executor_plugin_slurm as plugin
+from snakemake_executor_plugin_slurm.job_status_query import (
+    get_min_job_age,
+    query_job_status_squeue,
+)
+from snakemake_executor_plugin_slurm.partitions import Partition, PartitionLimits
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+from latere.cluster.site import GPU_TYPE, GRES
+from latere.cluster.states import LOOKS, LastWords, Silence, choose_command
 
 # The job did nothing wrong. The next attempt asks for the same and is not counted as a retry.
 LOST = {
     "PREEMPTED": "was preempted: SLURM gave its node to another job",
     "NODE_FAIL": "lost its node, which failed",
     "BOOT_FAIL": "got a node that did not start",
+    "UNKNOWN": "left SLURM's queue, and how it ended is not known",
 }
 MOST_LOSSES = 10
 # Other ends without success.
 FAILED = {"CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"}
+# Keys of a partition in the site file that are options of sbatch; its others are limits.
+OPTIONS = {"qos": "--qos", "constraint": "--constraint"}
 # Values of wildcards become parts of paths and of shell commands. `/` is for `name` alone, the path
 # below `downloads/`.
 SAFE = re.compile(r"[A-Za-z0-9._+-]+")
@@ -56,11 +68,42 @@ def find_unsafe(job: JobExecutorInterface) -> str | None:
     return None
 
 
+def request_gpus(job: JobExecutorInterface, plugins=plugin.set_gres_string) -> str:
+    """Options of sbatch for the GPUs of a job.
+
+    The plugin rejects hyphens, which NVIDIA's library has in names (nvidia_a100-sxm4-80gb).
+    """
+    gres, model = (str(job.resources.get(name) or "") for name in ("gres", "gpu_model"))
+    if "-" not in gres + model:
+        return plugins(job)
+    if (gres and not GRES.fullmatch(gres)) or (model and not GPU_TYPE.fullmatch(model)):
+        raise WorkflowError(f"{gres or model!r} is not a name of a generic resource or GPU type.")
+    number = job.resources.get("gpu")
+    gpus = f" --gpus={model}:{number or 1}" if model else f" --gpus={number}" if number else ""
+    return (f" --gres={gres}" if gres else "") + gpus
+
+
+def list_partitions(site: Mapping) -> list[Partition]:
+    """CPU partitions of a site, as the plugin has them: it picks a GPU partition for no job."""
+    return [
+        Partition(name, PartitionLimits(**{k: v for k, v in keys.items() if k not in OPTIONS}))
+        for name, keys in site["partitions"].items()
+    ]
+
+
 class Executor(plugin.Executor):
     """The plugin's executor. By itself it waits for ever for a preempted or cancelled job."""
 
+    # As `install` gets it.
+    site: Mapping = {"partitions": {}, "qos": None, "constraint": None}
+
     def __post_init__(self, *args, **kwargs) -> None:
         super().__post_init__(*args, **kwargs)
+        if self._partitions is None:
+            self._partitions = list_partitions(self.site)
+        self._silence, self._missed = Silence(), set()
+        self._answered = True
+        self._choose_command()
         self._states: dict[str, str] = {}
         self._active: set[str] = set()
         self._lost: set[JobExecutorInterface] = set()
@@ -74,9 +117,53 @@ class Executor(plugin.Executor):
 
     # Ends
 
+    def _choose_command(self) -> None:
+        """Decide how job states are read, and log it."""
+        if self.workflow.executor_settings.status_command == "squeue":
+            self._command, why = "squeue", "sacct is missing, or --slurm-status-command says so"
+        else:
+            self._command, why = choose_command(self.run_uuid)
+        self._longest_pause = float("inf")
+        self.logger.info(f"Job states are read with {self._command}: {why}.")
+        if self._command == "squeue" and (age := get_min_job_age()):
+            self._longest_pause = max(1, age // LOOKS)
+            if age < 30:
+                self.logger.warning(
+                    f"SLURM forgets a finished job after {age} s (MinJobAge), so squeue may not "
+                    "show how it ended, and it may run again. Ask the administrators for "
+                    "accounting (sacct), or for a MinJobAge of 300."
+                )
+        # Else the plugin would go back to a sacct that does not answer.
+        plugin.is_query_tool_available = lambda tool: tool == self._command
+
+    def get_status_command(self) -> str:
+        """The command that reads job states at this site."""
+        return self._command
+
     async def _query_states(self, command: str, logger) -> tuple[dict | None, float | None]:
+        """States by job id; an error is logged if those of jobs can not be read for minutes."""
+        words = LastWords()
+        states, seconds = await self._read_states(command, words)
+        self._answered = states is not None
+        unread = self._active - (states or {}).keys()
+        if self._command == "squeue" and self._answered:
+            # The queue holds every job that has not ended. Two answers, to be sure.
+            states |= dict.fromkeys(unread & self._missed, "UNKNOWN")
+            self._missed = unread
+        if message := self._silence.note(unread - (states or {}).keys(), words.text):
+            self.logger.error(message)
+        if self._answered:
+            self._states = states
+        return states, seconds
+
+    async def _read_states(self, command: str, logger) -> tuple[dict | None, float | None]:
         """States by job id. A job that failed and whose processes still end is COMPLETING."""
         states, seconds = await self._query(command, logger)
+        if self._command == "sacct" and (states is None or self._active - states.keys()):
+            # The accounting is away or late: the controller knows what is in the queue.
+            queued, took = await self._query(query_job_status_squeue(self.run_uuid), logger)
+            if queued is not None:
+                states, seconds = queued | (states or {}), seconds or took
         if states is None:
             return None, None
         # "CANCELLED by 1000", which the plugin does not know and takes for a running job.
@@ -88,7 +175,6 @@ class Executor(plugin.Executor):
             if ending is None:
                 return None, None
             states |= ending
-        self._states = states
         return states, seconds
 
     async def check_active_jobs(
@@ -97,10 +183,17 @@ class Executor(plugin.Executor):
         """Report the jobs that have ended, and yield the others."""
         self._active = {job.external_jobid for job in active_jobs}
         async for job in super().check_active_jobs(active_jobs):
-            if self._states.get(job.external_jobid) == "PREEMPTED":
+            # Not known to the plugin as ends.
+            if self._states.get(job.external_jobid) in {"PREEMPTED", "UNKNOWN"}:
                 self.report_job_error(job)
             else:
                 yield job
+        if not self._answered:
+            # The plugin forgets them after its attempts (slurm-status-attempts).
+            for job in active_jobs:
+                yield job
+        pause = self.next_seconds_between_status_checks
+        self.next_seconds_between_status_checks = min(pause, self._longest_pause)
 
     def report_job_error(self, job_info: SubmittedJobInfo, msg=None, **kwargs) -> None:
         """Say what happened to a job; one that was lost keeps its attempt."""
@@ -119,7 +212,11 @@ class Executor(plugin.Executor):
             else:
                 msg += (
                     f"This happened {MOST_LOSSES} times to this job, and it is not submitted "
-                    "again. Choose a partition whose jobs keep their nodes: key `resources` of "
+                    "again. "
+                ) + (
+                    "Ask the administrators for accounting (sacct), or for a longer MinJobAge."
+                    if state == "UNKNOWN"
+                    else "Choose a partition whose jobs keep their nodes: key `resources` of "
                     "profiles/slurm/site.yaml, slurm_partition of this rule."
                 )
         super().report_job_error(job_info, msg=msg, **kwargs)
@@ -143,6 +240,20 @@ class Executor(plugin.Executor):
         else:
             super().run_job(job)
 
+    def get_partition_arg(self, job: JobExecutorInterface) -> str:
+        """Options for the partition of a job, with its QOS and constraint.
+
+        Those that a rule has come after them in the command, where the last one counts.
+        """
+        partition = super().get_partition_arg(job)
+        name = shlex.split(partition)[-1] if partition else ""
+        own = self.site["partitions"].get(name, {})
+        values = {key: own.get(key) or self.site[key] for key in OPTIONS}
+        options = [
+            f" {OPTIONS[key]}={shlex.quote(value)}" for key, value in values.items() if value
+        ]
+        return partition + "".join(options)
+
     def _read_notices(self) -> None:
         """Log what waiting calls of sbatch write, whose own output nobody sees."""
         read, self._notices = os.pipe()
@@ -165,17 +276,25 @@ class Executor(plugin.Executor):
         super().cancel()
 
 
-def install() -> None:
+def install(site: Mapping) -> None:
     """Let Snakemake's `--executor slurm` be this one.
+
+    Parameters
+    ----------
+    site
+        As `latere.cluster.site.read_site` gives it.
 
     Raises
     ------
     WorkflowError
         The plugin lacks what is adapted here.
     """
-    if not hasattr(plugin, "query_job_status"):
+    adapted = ("query_job_status", "is_query_tool_available", "set_gres_string")
+    if not all(hasattr(plugin, name) for name in adapted):
         raise WorkflowError(
             "snakemake-executor-plugin-slurm is another version than the one latere needs. "
             "Run `make setup`."
         )
+    plugin.set_gres_string = request_gpus
+    Executor.site = site
     ExecutorPluginRegistry().get_plugin("slurm").executor = Executor

@@ -27,8 +27,14 @@ MEMBERS, ATTEMPTS = 20, 3
 # What STAR asks for a human run; with so much, time is what jobs lack.
 ENOUGH_MEM_MB = 48_000
 TIMES = "Write minutes, or 12h, 7d, 7-00:00:00."
-# What a job asks for by number, and the names that Snakemake knows in an expression of it.
+# What a job asks for by number.
 AMOUNTS = {"mem_mb", "runtime", "threads"}
+# Names in SLURM. Snakemake would compute with one that looks like an expression (a100-40gb, max).
+TEXTS = {"slurm_partition", "slurm_account", "qos", "constraint", "gres", "gpu_model"}
+# Names of GPU types and of generic resources, as SLURM has them.
+GPU_TYPE = re.compile(r"[A-Za-z0-9_.-]+")
+GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.-]+)?(:[0-9]+[KMGT]?)?")
+# What Snakemake knows in an expression of a number.
 NAMES = {"attempt", "input", "threads", "wildcards", *dir(builtins)}
 
 
@@ -66,6 +72,7 @@ def read_site(path: str) -> dict:
     for name, limits in site["partitions"].items():
         minutes_of(limits, f"{path}: key 'partitions.{name}.max_runtime'")
     _check_rules(site["resources"], f"{path}: key 'resources'")
+    _check_gpus(site, path)
     described = schema["properties"]["resources"]["additionalProperties"]["properties"]
     for rule, asked in site["resources"].items():
         for name in asked.keys() & AMOUNTS:
@@ -98,6 +105,25 @@ def _check_rules(names: Iterable[str], where: str) -> None:
             close = difflib.get_close_matches(name, rules, n=1)
             fix = f"Did you mean '{close[0]}'?" if close else f"Rules: {', '.join(sorted(rules))}."
             raise StudyError(where, f"there is no rule '{name}'", fix, code="unknown-rule")
+
+
+def _check_gpus(site: Mapping, path: str) -> None:
+    """Reject a name that SLURM gives to no GPU type: the plugin would, after all the counting."""
+    names = {"gpu.model": (GPU_TYPE, (site["gpu"] or {}).get("model"))}
+    for rule, asked in site["resources"].items():
+        names[f"resources.{rule}.gpu_model"] = GPU_TYPE, asked.get("gpu_model")
+        names[f"resources.{rule}.gres"] = GRES, asked.get("gres")
+    for key, (form, name) in names.items():
+        # With quotes it may be any expression.
+        name = re.sub(r"""^(['"])([^'"]*)\1$""", r"\2", name or "")
+        if name and not re.search("['\"]", name) and not form.fullmatch(name):
+            raise StudyError(
+                f"{path}: key '{key}'",
+                f"{name!r} is not a {'GPU type' if form is GPU_TYPE else 'generic resource'}",
+                "Write it as `sinfo --format=%G` shows it, without the part in parentheses: model "
+                "`nvidia_a100-sxm4-80gb`, gres `gpu:nvidia_a100-sxm4-80gb:1`.",
+                code="not-a-gpu",
+            )
 
 
 def _check_amount(name: str, value: int | str, where: str, schema: Mapping) -> None:
@@ -180,13 +206,19 @@ def get_resources(site: Mapping, grouped: Iterable[str]) -> dict[str, dict]:
             asked[rule] |= {"slurm_partition": repr(site["downloads"])}
     for rule, resources in site["resources"].items():
         for name in resources.keys() - {"threads"}:
-            asked[rule][name] = resources[name]
+            asked[rule][name] = _quote(resources[name]) if name in TEXTS else resources[name]
     return dict(asked)
+
+
+def _quote(value: str) -> str:
+    """A name as Snakemake's expressions have it; one with quotes is an expression already."""
+    return value if re.search("['\"]", value) else repr(value)
 
 
 def _ask_gpu(gpu: Mapping) -> dict:
     """Partition and one GPU, as `--gpus` or as `--gres`."""
     asked = {"slurm_partition": repr(gpu["partition"])}
+    asked |= {name: repr(gpu[name]) for name in ("qos", "constraint") if gpu.get(name)}
     if gpu["request"] == "gres":
         return asked | {"gres": repr(":".join(filter(None, ["gpu", gpu["model"], "1"])))}
     return asked | {"gpu": 1} | ({"gpu_model": repr(gpu["model"])} if gpu["model"] else {})
