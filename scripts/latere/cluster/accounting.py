@@ -17,7 +17,7 @@ def ask_sacct(ids: Iterable[str]) -> str:
     Raises
     ------
     RuntimeError
-        With the reason, where it tells nothing.
+        With the reason, if it gives no records.
     """
     if not shutil.which("sacct"):
         raise RuntimeError("sacct is not on the PATH")

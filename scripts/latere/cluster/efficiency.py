@@ -30,7 +30,7 @@ def sum_up(name: str, group: str, jobs: list[tuple[Submission, Mapping]]) -> Row
     name, group
         The rule, or empty; the group, or empty.
     jobs
-        Submissions with what sacct tells of them.
+        Submissions with their records in sacct.
     """
     first = [job["asked"] for submission, job in jobs if submission.attempt == 1]
     seconds = sum(job["seconds"] for _, job in jobs)
@@ -92,7 +92,7 @@ def tabulate(log: str, sacct: str, results: Path) -> list[Row]:
     log
         Text of Snakemake's log.
     sacct
-        What `sacct` tells of the jobs in it.
+        Records of its jobs in `sacct`.
     results
         Folder of the study's results.
     """

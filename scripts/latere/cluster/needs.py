@@ -49,7 +49,7 @@ SMALL = {
 
 # Groups of a test: all cells, and each cell type; 5 in PBMC, 14 types in config/markers.tsv.
 GROUPS = 15
-# By rule: the function that tells its need, and the properties of a `Job` that this follows.
+# By rule: the function that gives its need, and the properties of a `Job` that it depends on.
 NEEDS: dict[str, tuple[Callable[..., Need], tuple[str, ...]]] = {}
 
 

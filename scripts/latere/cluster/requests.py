@@ -36,7 +36,7 @@ class Need:
     """
 
     mem_mb: float = 500
-    # A minute for a job that has no figure of its own: in the demo none took more than 10 s.
+    # A minute for a job without a number of its own: in the demo none took more than 10 s.
     cpu_s: float = 60
     idle_s: float = 0
     gpu_s: float = 0

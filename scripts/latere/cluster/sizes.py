@@ -1,6 +1,6 @@
 """Sizes of a study's work: spots, bases, cells and entries, from its files or by what is published.
 
-Every figure tells where it comes from: measured, as `latere.cluster.needs` says on what; or
+Every number has its source: measured, as `latere.cluster.needs` says on what; or
 published, with its source.
 """
 
@@ -27,7 +27,7 @@ ARCHIVE_BYTES = 85
 FASTQ_BYTES = {True: 91, False: 588}
 # As `fasterq_dump` leaves them, with short names and gzipped fast: 81 for the same real reads.
 UNPACKED_BYTES = 94
-# Spots of a run that is still to be downloaded and whose size nothing tells: a large one, for its
+# Spots of a run that is still to be downloaded and whose size is not known: a large one, for its
 # time only. The largest of GSE132509 has 332 million.
 MOST_SPOTS = 400e6
 # GRCh38 without alternative loci, in bases; gzipped FASTA holds 3.6 bases a byte (measured).
@@ -65,7 +65,7 @@ def index_bytes(bases: float) -> float:
 
 
 class Sizes:
-    """Sizes of a study's work, from its files where they are there, else as the sheet tells.
+    """Sizes of a study's work, from its files where they exist, else from the sheet.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class Sizes:
         return replace(shape, cells=MOST_CELLS) if droplets else shape
 
     def counted(self, name: str) -> Shape:
-        """Counts of a run, raw ones with their droplets, else what its source tells."""
+        """Counts of a run, raw ones with their droplets, else those of its source."""
         counts = self.results / f"counts/{name}.h5ad"
         return self._shape(self.study.runs[name], counts) if counts.is_file() else self.source(name)
 
