@@ -290,3 +290,26 @@ def test_a_partition_brings_its_qos(executor, partition, options):
     executor._partitions, executor._fallback_partition = [], ""
     job = SimpleNamespace(resources=Asked(slurm_partition=partition))
     assert executor.get_partition_arg(job).strip() == options
+
+
+def test_jobs_are_kept_while_slurm_does_not_answer(executor, monkeypatch):
+    """The plugin would forget them, and wait for ever."""
+
+    async def none(self, active_jobs):
+        self.next_seconds_between_status_checks = 180
+        await self._query_states("sacct", logging)
+        return
+        yield
+
+    async def fail(command, logger):
+        return None, None
+
+    monkeypatch.setattr("snakemake_executor_plugin_slurm.Executor.check_active_jobs", none)
+    executor._query, executor._longest_pause = fail, float("inf")
+    active = [SimpleNamespace(external_jobid="1"), SimpleNamespace(external_jobid="2")]
+
+    async def check():
+        return [job async for job in executor.check_active_jobs(active)]
+
+    assert asyncio.run(check()) == active
+    assert executor.next_seconds_between_status_checks <= SILENCE / 5

@@ -22,7 +22,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from latere.cluster.site import GPU_TYPE, GRES
-from latere.cluster.states import LOOKS, LastWords, Silence, choose_command
+from latere.cluster.states import LOOKS, SILENCE, LastWords, Silence, choose_command
 
 # The job did nothing wrong. The next attempt asks for the same and is not counted as a retry.
 LOST = {
@@ -192,8 +192,10 @@ class Executor(plugin.Executor):
             # The plugin forgets them after its attempts (slurm-status-attempts).
             for job in active_jobs:
                 yield job
+        # Soon again where nothing is known: an error is due after minutes of silence.
+        most = self._longest_pause if self._answered else SILENCE / 5
         pause = self.next_seconds_between_status_checks
-        self.next_seconds_between_status_checks = min(pause, self._longest_pause)
+        self.next_seconds_between_status_checks = min(pause, most)
 
     def report_job_error(self, job_info: SubmittedJobInfo, msg=None, **kwargs) -> None:
         """Say what happened to a job; one that was lost keeps its attempt."""
