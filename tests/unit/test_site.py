@@ -7,13 +7,8 @@ import sys
 import pytest
 
 from latere.cluster import site as reader
-from latere.cluster.make_site import (
-    AS_CLONED,
-    describe_site,
-    parse_nodes,
-    parse_partitions,
-    render_site,
-)
+from latere.cluster.describe import parse_nodes, parse_partitions
+from latere.cluster.make_site import AS_CLONED, describe_site, render_site
 from latere.cluster.requests import LEAST_MINUTES
 from latere.cluster.site import find_conda, get_limits, get_resources, read_site
 from latere.errors import StudyError
