@@ -8,6 +8,7 @@ or their time are ended by SLURM itself.
 import getpass
 import io
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -33,7 +34,9 @@ PROGRAMS = [
 ]
 # What a job may take, so that it computes as it does without SLURM; a node has room for two.
 CORES = len(os.sched_getaffinity(0))
-NODES = {"cpu1": {}, "cpu2": {}, "gpu1": {"Gres": "gpu:2"}}
+# A GPU type as AutoDetect=nvml names it.
+GPU = "nvidia_a100-sxm4-80gb"
+NODES = {"cpu1": {}, "cpu2": {}, "gpu1": {"Gres": f"gpu:{GPU}:2"}}
 # A controller that misses a node for so many seconds calls it dead.
 NODE_TIMEOUT = 20
 
@@ -69,7 +72,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={ports[slurmdbd]}
 AccountingStoragePass={folder}/munge.socket
-AccountingStorageEnforce=limits
+AccountingStorageEnforce=limits,qos
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 """
@@ -139,10 +142,13 @@ class Cluster:
         Memory of a node, in MiB, as SLURM believes it to be.
     account
         The account that the user of these tests has.
+    accounting
+        Whether the cluster keeps accounting.
     """
 
-    def __init__(self, folder: Path, partitions=None, memory=64000, account="lab"):
+    def __init__(self, folder: Path, partitions=None, memory=64000, account="lab", accounting=True):
         self.folder, self.memory, self.account = folder, memory, account
+        self.accounting = accounting
         self.partitions = partitions or {"cpu": ["cpu1", "cpu2"], "gpu": ["gpu1"]}
         self.conf = str(folder / "slurm.conf")
         self.daemons: dict[str, subprocess.Popen] = {}
@@ -198,7 +204,8 @@ class Cluster:
             "ports": self.ports,
             "node_timeout": NODE_TIMEOUT,
         }
-        lines = [SLURM_CONF.format(**values)]
+        conf = SLURM_CONF if self.accounting else re.sub("(?m)^Accounting.*\n", "", SLURM_CONF)
+        lines = [conf.format(**values)]
         for node, more in NODES.items():
             settings = {
                 "NodeName": node,
@@ -218,7 +225,9 @@ class Cluster:
         # Two, so that a job could take more than one.
         self._write(
             "gres.conf",
-            "NodeName=gpu1 Name=gpu File=/dev/null\nNodeName=gpu1 Name=gpu File=/dev/zero\n",
+            "".join(
+                f"NodeName=gpu1 Name=gpu Type={GPU} File=/dev/{file}\n" for file in ("null", "zero")
+            ),
         )
         (self.folder / "munge.key").write_bytes(secrets.token_bytes(128))
         (self.folder / "munge.key").chmod(0o600)
@@ -266,6 +275,9 @@ class Cluster:
         munge += [f"--key-file={at}/munge.key", f"--pid-file={at}/munged.pid"]
         munge += [f"--seed-file={at}/munge.seed", f"--log-file={at}/munged.log"]
         self._start("munged", "munged", *munge)
+        if not self.accounting:
+            wait_until((at / "munge.socket").exists, "munged answers")
+            return
         data = ["--no-defaults", f"--datadir={at}/database", f"--user={getpass.getuser()}"]
         self._run("mariadb-install-db", *data, "--skip-test-db")
         database = [*data, f"--socket={at}/mariadb.socket", f"--pid-file={at}/mariadbd.pid"]

@@ -4,7 +4,7 @@ import csv
 import sys
 
 import yaml
-from cluster import CORES
+from cluster import CORES, GPU
 
 from latere.cluster.requests import LEAST_MEM_MB, LEAST_MINUTES
 
@@ -45,9 +45,10 @@ def test_cluster_tells_its_site_and_takes_jobs_by_it(cluster, make_project):
     nodes = {"max_mem_mb": cluster.memory, "max_threads": 2 * CORES}
     assert site["partitions"] == {"cpu": nodes}
     assert site["gpu"] == {"partition": "gpu", "request": "gpus"}
+    assert f"# gpu has GPUs: {GPU}; " in told
 
     # The one job asks for a GPU as sites do that know no `--gpus`.
-    gres = {"slurm_partition": "gpu", "gres": "'gpu:1'"}
+    gres = {"slurm_partition": "gpu", "gres": f"gpu:{GPU}:1"}
     run = project.start(*project.targets(*TARGETS), extract_whitelist=gres).succeed()
     jobs = project.jobs(
         run, "Account", "Partition", "TimelimitRaw", "ReqMem", "ReqCPUS", "AllocTRES"
