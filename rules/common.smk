@@ -12,11 +12,13 @@ from snakemake import __version__ as SNAKEMAKE
 from latere.cluster import needs, requests
 from latere.cluster.sizes import MOST_SPOTS, Sizes, Unknown
 from latere.branches import REGISTRY
+from latere.counts.parts import table_of
 from latere.errors import StudyError
 from latere.reads import chemistry
 from latere.reads.chemistry import find_whitelist, whitelist_name
 from latere.study import designs, groups
 from latere.study.groups import LABEL_SOURCES
+from latere.study.libraries import find_joined
 from latere.study.study import load_study
 from latere.urls import URL, SecretUrl, url_name
 
@@ -31,6 +33,10 @@ try:
 except StudyError as error:
     # A message for the user: no traceback, exit status 1.
     sys.exit(str(error))
+
+if internals.is_main(workflow):
+    for warning in find_joined(STUDY.runs.values(), STUDY.config["samples"]):
+        internals.logger.warning(f"WARN {warning}")
 
 # As given, and with all defaults.
 GIVEN, config = config, STUDY.config
@@ -261,9 +267,12 @@ def get_mates(wildcards):
 
 
 def get_counts(wildcards):
-    """The count matrix of a run: counted here, or the files that the sheet gives."""
+    """The count matrix of a run: counted here, or the files that the sheet gives, with the table
+    that says which barcodes are of the run.
+    """
     run = STUDY.runs[wildcards.run]
-    return [local_copy(file) for file in run.matrix] or [f"<results>/counts/starsolo/{run.name}"]
+    files = [local_copy(file) for file in run.matrix] or [f"<results>/counts/starsolo/{run.name}"]
+    return files + ([table] if (table := table_of(run.subset)) else [])
 
 
 def get_corrected(wildcards):

@@ -13,6 +13,7 @@ import pandas as pd
 from latere.checks.form import check_barcodes, check_genes, check_shared_genes, check_species
 from latere.checks.identity import check_duplicates, check_sex
 from latere.checks.labels import check_labels
+from latere.checks.libraries import check_libraries
 from latere.checks.names import check_names
 from latere.checks.profiles import check_profiles
 from latere.checks.quality import check_ambient, check_cells, check_mitochondria, check_samples
@@ -57,6 +58,7 @@ def check_runs(
     """
     rows = [
         *check_barcodes(runs),
+        *check_libraries(runs),
         *check_genes(runs),
         *check_shared_genes(runs, how),
         *check_names(runs),

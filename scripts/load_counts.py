@@ -12,6 +12,7 @@ from latere.counts.content import EXPRESSION
 from latere.counts.faults import raw_counts
 from latere.counts.files import find_files
 from latere.counts.genes import gene_table
+from latere.counts.parts import table_of
 from latere.counts.readers import read
 from latere.counts.sparse import with_counts
 from latere.errors import StudyError
@@ -59,25 +60,28 @@ def load_counts(files: list[str], layout: dict, where: str, threads: int) -> tup
     del values
     n_counts = np.asarray(counts.sum(axis=1, dtype=np.int64)).ravel()
     filled = n_counts[n_counts > 0]
-    obs = pd.DataFrame(index=cell_names(barcodes, where))
-    if cells is None:
+    given = None if cells is None else given_cells(barcodes, cells, where)
+    if given is None:
         about = check_kind(layout["barcodes"], n_counts, where)
     else:
-        obs["given"] = given_cells(barcodes, cells, where)
         reason = "the source has raw barcodes, and says which are cells"
         about = {"kind": "both", "decided_by": "source", "looks": "raw", "reason": reason}
     about |= {
-        "number": len(obs),
+        "number": len(barcodes),
         "with_counts": filled.size,
-        "given": None if cells is None else int(obs["given"].sum()),
+        "given": None if given is None else int(given.sum()),
     }
+    kept = np.ones(len(barcodes), bool) if about["kind"] == "filtered" else n_counts > 0
+    obs = pd.DataFrame(index=cell_names(barcodes, where, kept))
+    if given is not None:
+        obs["given"] = given[kept]
     if about["kind"] != "filtered":
         counts = with_counts(counts, n_counts)
-        obs = obs[n_counts > 0]
     var, identifiers = gene_table(features[genes])
     facts = {
         "source": [str(file) for file in files],
         "form": form,
+        "subset": layout["subset"],
         "barcodes": about,
         "genes": len(var),
         "molecules": int(n_counts.sum()),
@@ -122,6 +126,8 @@ def log_facts(facts: dict, where: str, log) -> None:
 def main(snakemake):
     log = start(snakemake)
     files, run = [str(file) for file in snakemake.input], snakemake.wildcards.run
+    if table_of(snakemake.params.layout["subset"]):
+        files.pop()  # `subset` names the table, too
     if Path(files[0]).is_dir():
         files = list(find_files(files[0]))
     where = f"run {run}, {files[0]}"

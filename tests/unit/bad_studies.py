@@ -139,12 +139,48 @@ CASES = {
     "source used twice": (
         base(),
         sheet(rows(matrix="./m2.h5ad")),
-        ["m2.h5ad' is used 2 times (run r1, r2) [duplicated-source]"],
+        ["m2.h5ad' is used 2 times (run r1, r2), and no row has", "[duplicated-source]"],
     ),
     "part and whole of a matrix": (
         base(),
-        sheet(rows(matrix="m2.h5ad", subset="patient=p1")),
-        ["m2.h5ad' is used 2 times (run r1, r2) [duplicated-source]", "`subset`"],
+        sheet(rows(matrix="m2.h5ad", subset="part=0")),
+        ["m2.h5ad' is used 2 times (run r1, r2): without `subset` run r2", "[duplicated-source]"],
+    ),
+    "no row with a subset": (
+        base(),
+        sheet([matrix_row(n, "case", matrix="m2.h5ad") for n in (1, 2, 3, 4)]),
+        ["is used 4 times", "no row has a value in a column `subset` [duplicated-source]"],
+    ),
+    "one part in two rows": (
+        base(),
+        sheet(
+            [
+                *(matrix_row(n, "case", matrix="m2.h5ad", subset="part=0") for n in (1, 2)),
+                *rows()[2:],
+            ]
+        ),
+        ["is used 2 times", "the same `subset` (part=0: run r1, r2) [duplicated-source]"],
+    ),
+    "parts by two columns, of which one does not exist": (
+        base(),
+        sheet(
+            [
+                matrix_row(1, "case", matrix="m2.h5ad", subset="part=0"),
+                matrix_row(2, "case", matrix="m2.h5ad", subset="prat=1"),
+                *rows()[2:],
+            ]
+        ),
+        ["row 3 (run r2): m2.h5ad: has no column 'prat' of cells [missing-column]", "part"],
+    ),
+    "a part that does not exist": (
+        base(),
+        sheet(rows(subset="part=9")),
+        ["row 2 (run r1): m1.h5ad: no cell has part '9' [unknown-value]", "0 ("],
+    ),
+    "table of barcodes that does not exist": (
+        base(),
+        sheet(rows(subset="cells.csv=9")),
+        ["row 2 (run r1): 'cells.csv' does not exist [missing-file]"],
     ),
     "key is not text": (
         base() | {"contrasts": {1: base()["contrasts"]["c"]}},

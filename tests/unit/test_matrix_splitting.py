@@ -96,7 +96,7 @@ def test_split_reads_a_column_once(write_cells, monkeypatch):
 @pytest.mark.parametrize(
     ("library", "donor", "code", "words"),
     [
-        (["a", "a", "b", "b", None, None], ["d"] * 6, "empty-value", "2 cells .* 'library'"),
+        (["a", "a", "b", "b", None, None], ["d"] * 6, "empty-value", "2 of 6 cells .* 'library'"),
         (["a"] * 6, ["d1"] * 3 + ["d2"] * 3, "several-samples", "library 'a'"),
         (["a b", "a_b", "c", "c", "c", "c"], ["d"] * 6, "ambiguous-names", "'a b', 'a_b'"),
         (["a"] * 6, ["é"] * 6, "ambiguous-names", "'donor' .*'é'"),

@@ -110,16 +110,22 @@ def check_kind(said: str, n_counts, where: str) -> dict:
     return facts | {"reason": reason}
 
 
-def cell_names(barcodes, where: str):
+def cell_names(barcodes, where: str, kept=slice(None)):
     """Barcodes without the ``-1`` that CellRanger adds, if all have it.
+
+    Parameters
+    ----------
+    kept
+        Which of them are returned, boolean: no names are made of millions of empty droplets.
 
     Raises
     ------
     StudyError
         A barcode is duplicated.
     """
-    names = pd.Index(barcodes.astype(str), dtype=object, name="barcode")
-    if len(names) and names.str.endswith(SUFFIX).all():
+    all_have = all(str(barcode).endswith(SUFFIX) for barcode in barcodes)
+    names = pd.Index(barcodes[kept].astype(str), dtype=object, name="barcode")
+    if all_have:
         names = names.str.removesuffix(SUFFIX)
     if not names.is_unique:
         twice = names.duplicated()
@@ -141,8 +147,8 @@ def given_cells(barcodes, cells, where: str):
         A cell is not a barcode of the raw matrix.
     """
     given = barcodes.isin(cells)
-    if (lost := len(cells) - given.sum()) > 0:
-        problem = f"{lost:,} of its {len(cells):,} cells are not among its raw barcodes"
+    if (missing := len(cells) - given.sum()) > 0:
+        problem = f"{missing:,} of its {len(cells):,} cells are not among its raw barcodes"
         fix = "Give the raw and the filtered matrix of the same count."
         raise StudyError(where, problem, fix, code="unknown-cells")
     return given

@@ -1,17 +1,32 @@
-"""Columns of the cells of an .h5ad, read without the rest of it."""
+"""Values of the cells of a matrix: columns of an .h5ad, or parts of barcodes; read without the rest
+of it."""
 
 import os
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from latere.counts.hdf5 import (
     WRITE_AGAIN,
     as_text_array,
     columns_in,
+    form_of,
     index_of,
     open_h5,
     read_values_of,
 )
+from latere.counts.parts import (
+    BY_BARCODE,
+    is_table,
+    of_barcodes,
+    parse_subset,
+    part_barcodes,
+    rows_with,
+)
 from latere.errors import StudyError
+from latere.files import read_head, require_file
+
+# Barcodes that show what the others look like, and bytes of a table of barcodes to find them in.
+SOME, HEAD = 2000, 1 << 24
 
 
 def read_column(path: str, column: str):
@@ -66,14 +81,41 @@ def as_text(values):
 
 
 @cache
-def _read_labels(path: str, column: str, changed: float):
+def _read_labels(path: str, column: str, changed: tuple[float, ...]):
+    if of_barcodes(column):
+        return part_barcodes(_read_barcodes(path, changed[0]), column, path)
     codes, values = read_column(path, column)
     return codes, as_text(values)
 
 
 def read_labels(path: str, column: str):
-    """A column as `read_column` gives it, its values as text; read once for all runs of a file."""
-    return _read_labels(path, column, os.stat(path).st_mtime)
+    """A column as `read_column` gives it, its values as text; or parts of barcodes, as
+    `part_barcodes` gives them. Read once for all runs of a file.
+
+    Parameters
+    ----------
+    path
+        An .h5ad; for parts of barcodes also a 10x .h5, or the table of the barcodes of a folder.
+    """
+    files = [path, column] if is_table(column) else [path]
+    for file in files:
+        require_file(file)
+    return _read_labels(path, column, tuple(os.stat(file).st_mtime for file in files))
+
+
+def labels_of(files: Sequence[str], column: str):
+    """Values of the cells of a matrix of any form, as `read_labels` gives them.
+
+    Raises
+    ------
+    StudyError
+        A column of `obs`, and the matrix has none.
+    """
+    form = "10x folder" if len(files) > 2 else form_of(files[0])
+    if form != "h5ad" and not of_barcodes(column):
+        problem = f"has no columns of cells such as '{column}': it is a {form}, not an .h5ad"
+        raise StudyError(files[0], problem, f"Name {BY_BARCODE}.", code="needs-h5ad")
+    return read_labels(files[1] if form == "10x folder" else files[0], column)
 
 
 def columns_of(path: str) -> list[str]:
@@ -129,8 +171,43 @@ def read_table(table):
 
 @lru_cache(maxsize=1)
 def _read_barcodes(path: str, changed: float):
+    import h5py
+
+    from latere.counts.text_tables import read_barcodes
+
+    if not h5py.is_hdf5(path):
+        return read_barcodes(path).to_numpy()
     with open_h5(path) as file:
+        if form_of(path) == "10x h5":
+            return as_text_array(_table_of_h5(file)["barcodes"][:])
         return read_names(file["obs"])
+
+
+def some_barcodes(files: Sequence[str]) -> list[str]:
+    """Barcodes from all over a matrix of any form, at most `SOME`.
+
+    Of a table of barcodes, the first `HEAD` bytes are read: all but those of raw matrices.
+    """
+    import h5py
+
+    path = files[1] if len(files) > 2 else files[0]
+    if not h5py.is_hdf5(path):
+        lines = read_head(path, HEAD).decode(errors="replace").splitlines()
+        return [line.split("\t")[0] for line in lines[:: len(lines) // SOME + 1]]
+    if form_of(path) == "10x h5":
+        with open_h5(path) as file:
+            names = _table_of_h5(file)["barcodes"]
+            return list(names.asstr()[:: len(names) // SOME + 1])
+    names = _read_barcodes(path, os.stat(path).st_mtime)
+    return list(names[:: len(names) // SOME + 1])
+
+
+def _table_of_h5(file):
+    """The group with the barcodes of an open 10x .h5."""
+    import h5py
+
+    groups = [group for group in file.values() if isinstance(group, h5py.Group)]
+    return next(group for group in groups if "barcodes" in group)
 
 
 def values_by_barcode(path: str, column: str, subset: str):
@@ -160,13 +237,15 @@ def values_by_barcode(path: str, column: str, subset: str):
     return pd.Series(values, _read_barcodes(path, os.stat(path).st_mtime)[rows], dtype=object)
 
 
-def rows_of(path: str, subset: str):
-    """Which cells of an .h5ad have a value in a column.
+def rows_of(files: str | Sequence[str], subset: str):
+    """Which cells of a matrix belong to a part.
 
     Parameters
     ----------
+    files
+        An .h5ad, or the files of a matrix of any form.
     subset
-        ``obs_column=value``.
+        As in the sheet: ``obs_column=value``, ``barcode suffix=value`` and so on.
 
     Returns
     -------
@@ -178,11 +257,5 @@ def rows_of(path: str, subset: str):
     StudyError
         No such column, or no cell has the value.
     """
-    column, _, value = subset.partition("=")
-    codes, labels = read_labels(path, column)
-    known = list(labels)
-    if value not in known:
-        shown = ", ".join(sorted(filter(None, known))[:20]) + (", ..." if len(known) > 20 else "")
-        problem = f"no cell has {column} '{value}'"
-        raise StudyError(path, problem, f"Values: {shown}.", code="unknown-value")
-    return codes == known.index(value)
+    files = [files] if isinstance(files, str) else files
+    return rows_with(*labels_of(files, parse_subset(subset)[0]), subset, files[0])

@@ -64,10 +64,9 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
         if os.path.isfile(file) and not os.path.getsize(file) and not named:
             raise StudyError(file, "is empty (0 bytes)", DAMAGED, code="empty-file")
     form = "10x folder" if len(files) > 2 else form_of(files[0])
-    for column, value in (("layer", layer), ("subset", subset)):
-        if value and form != "h5ad":
-            problem = f"`{column}` needs an .h5ad; this is a {form}"
-            raise StudyError(files[0], problem, f"Leave `{column}` empty.", code="needs-h5ad")
+    if layer and form != "h5ad":
+        problem = f"`layer` needs an .h5ad; this is a {form}"
+        raise StudyError(files[0], problem, "Leave `layer` empty.", code="needs-h5ad")
     if form == "10x folder":
         rows, columns, _ = check_mtx(files[0])
         if os.path.isfile(files[2]):
@@ -76,6 +75,8 @@ def inspect(files: tuple[str, ...], layer: str, subset: str) -> None:
         inspect_h5ad(files[0], layer, subset)
     else:
         _check_values(first_of_h5(files[0]), features_of_h5(files[0]), files)
+    if subset and form != "h5ad":
+        rows_of(files, subset)
 
 
 def check_mtx(path: str) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from latere.counts.features import (
 from latere.counts.files import HDF5
 from latere.counts.hdf5 import DAMAGED, as_text_array, explain, form_of, open_h5
 from latere.counts.inspection import inspect
+from latere.counts.parts import take_part
 from latere.counts.sparse import check_places, from_parts, read_values
 from latere.counts.text_tables import read_barcodes
 from latere.errors import StudyError
@@ -127,4 +128,6 @@ def read(files: list[str], layer: str, subset: str, threads: int):
     except UNREADABLE as error:
         raise explain(names, error) from None
     check_places(matrix[0], names)
+    if subset and form != "h5ad":
+        matrix, cells = take_part(matrix, cells, subset, files[0])
     return form, matrix, cells

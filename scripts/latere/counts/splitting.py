@@ -1,12 +1,13 @@
-"""One .h5ad of several runs, split by a column of its cells."""
+"""One matrix of several runs, split by a column of its cells or by its barcodes."""
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
-from latere.counts.columns import as_text, columns_of, read_column, read_labels
+from latere.counts.columns import as_text, columns_of, labels_of, read_column
 from latere.counts.files import find_files
 from latere.counts.hdf5 import form_of
+from latere.counts.parts import of_barcodes
 from latere.errors import StudyError
 from latere.files import require_file
 from latere.urls import URL
@@ -21,13 +22,13 @@ def as_name(value: str) -> str:
 def split_rows(
     row: Mapping[str, str], reserved: Iterable[str]
 ) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """The runs of one .h5ad, by a column of its cells.
+    """The runs of one matrix, by a column of its cells or by its barcodes.
 
     Parameters
     ----------
     row
-        A row of the sheet with `split`, the column of the runs; `sample`, if it is not empty,
-        is the column of the samples.
+        A row of the sheet with `split`, the column of the runs or what distinguishes their
+        barcodes; `sample`, if it is not empty, is the same for samples.
     reserved
         Columns that the sheet keeps for itself.
 
@@ -42,17 +43,24 @@ def split_rows(
     Raises
     ------
     StudyError
-        No such column, cells without a value, runs of two samples, or values that give the same
-        name.
+        Not a file, no such column, cells without a value, runs of two samples, or values that
+        give the same name.
     """
-    path = _find_h5ad(row["matrix"])
+    files = find_files(row["matrix"], row.get("barcodes", ""))
+    for file in files:
+        if URL.match(file):
+            problem, fix = "`split` needs a file", "Download it, and name its path."
+            raise StudyError(file, problem, fix, code="url-not-allowed")
+        require_file(file)
     split, sample = row["split"], row.get("sample", row["split"])
-    runs = find_runs(path, split, sample)
+    runs = find_runs(files, split, sample)
     kept = {key: value for key, value in row.items() if key not in ("split", "run", "sample")}
-    shared, left_out = find_shared(path, sample, {split, sample}, {*reserved, *kept})
+    shared, left_out = {}, {}
+    if len(files) == 1 and form_of(files[0]) == "h5ad":
+        shared, left_out = find_shared(files[0], sample, {split, sample}, {*reserved, *kept})
     rows = [
         {
-            **shared[of],
+            **shared.get(of, {}),
             **kept,
             "run": as_name(run),
             "sample": as_name(of),
@@ -63,27 +71,8 @@ def split_rows(
     return rows, left_out
 
 
-def _find_h5ad(text: str) -> str:
-    """The .h5ad that column `matrix` of a sheet names.
-
-    Raises
-    ------
-    StudyError
-        It is not an .h5ad.
-    """
-    path, *others = find_files(text)
-    if URL.match(path):
-        problem, fix = "`split` needs a file", "Download it, and name its path."
-        raise StudyError(path, problem, fix, code="url-not-allowed")
-    require_file(path)
-    if others or form_of(path) != "h5ad":
-        fix = "Give each run its own row."
-        raise StudyError(path, "`split` needs an .h5ad", fix, code="needs-h5ad")
-    return path
-
-
-def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
-    """Runs and their samples in an .h5ad, by the columns that name them.
+def find_runs(files: Sequence[str], split: str, sample: str) -> list[tuple[str, str]]:
+    """Runs and their samples in a matrix, by what names them.
 
     Returns
     -------
@@ -97,10 +86,11 @@ def find_runs(path: str, split: str, sample: str) -> list[tuple[str, str]]:
     """
     import pandas as pd
 
-    coded = {column: read_labels(path, column) for column in (split, sample)}
+    path, coded = files[0], {column: labels_of(files, column) for column in (split, sample)}
     for column, (codes, labels) in coded.items():
         if without := (codes < 0).sum():
-            problem = f"{without:,} cells have no value in column '{column}'"
+            of = "by" if of_barcodes(column) else "in column"
+            problem = f"{without:,} of {len(codes):,} cells have no value {of} '{column}'"
             fix = "Fill it, or give each run its own row, with `subset`."
             raise StudyError(path, problem, fix, code="empty-value")
         _check_names(path, column, labels)
@@ -156,7 +146,7 @@ def find_shared(
     """
     import numpy as np
 
-    samples, labels = read_labels(path, sample)
+    samples, labels = labels_of([path], sample)
     first = np.unique(samples, return_index=True)[1]
     shared, left_out, taken = {label: {} for label in labels}, {}, set(taken)
     for column in columns_of(path):

@@ -9,6 +9,7 @@ from functools import cache
 import jsonschema
 
 from latere.counts.files import find_files
+from latere.counts.parts import table_of
 from latere.counts.splitting import split_rows
 from latere.errors import StudyError, raise_all
 from latere.fault import Fault
@@ -45,8 +46,11 @@ class Run:
         One tuple of lanes per mate, in the order of the sheet.
     matrix
         Files of a count matrix, by path or URL, as `latere.counts.files.find_files` gives them.
-    layer, subset
-        Of an .h5ad: the layer with the counts, and ``obs_column=value`` of the run's cells.
+    layer
+        Of an .h5ad: the layer with the counts.
+    subset
+        The run's cells in a matrix: ``obs_column=value`` of an .h5ad; ``barcode suffix=value``,
+        ``barcode prefix=value`` or ``table.tsv=value`` of any form.
     barcodes
         `raw`, `filtered`, or empty to decide by the data.
     spots
@@ -90,6 +94,7 @@ class Run:
             archive
             + [path for lanes in self.fastq for path in lanes]
             + [path for path in self.matrix if not URL.match(path)]
+            + ([table] if (table := table_of(self.subset)) else [])
         )
 
 
@@ -258,7 +263,7 @@ def expand_rows(
             expanded.append((number, row))
         elif "matrix" not in row or more:
             problem = f"has `split` and `{more[0]}`" if more else "has `split` and no matrix"
-            fix = "`split` names the column of the runs in an .h5ad; `run` is left empty."
+            fix = "`split` names what distinguishes the runs in a matrix; `run` is left empty."
             errors.append(StudyError(where, problem, fix, code="invalid-split"))
         else:
             try:

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from latere.counts.inspection import inspect
+from latere.counts.parts import parse_subset
 from latere.errors import StudyError, fix_missing
 from latere.files import fault_of
 from latere.reads.chemistry import AUTO
 from latere.study.sheet import Run
+from latere.urls import URL
 
 
 def check_sources(
@@ -101,17 +103,34 @@ def check_files(
         for source in run.matrix[:1] or [*run.files, *filter(None, [run.accession])]:
             users[_true_path(source) if source in run.files else source].append(run)
     for source, sharing in users.items():
-        # Parts of one matrix may be runs, if one column of its cells distinguishes them.
-        parts = {run.subset.partition("=")[::2] for run in sharing}
-        columns = {column for column, _ in parts}
-        if len(sharing) > 1 and not (
-            len(columns) == 1 and "" not in columns and len(parts) == len(sharing)
-        ):
+        if len(sharing) > 1 and (reason := _why_not_parts(sharing)) is not None:
+            # A part that the matrix does not have is the cause, not that it is named beside others.
+            wrong = check_matrices(sharing, lines, sheet, made) if not errors else []
             names = ", ".join(run.name for run in sharing)
-            problem = f"'{source}' is used {len(sharing)} times (run {names})"
-            fix = "Use every source once, or select parts of a matrix by `subset` with one column."
-            errors.append(StudyError(sheet, problem, fix, code="duplicated-source"))
+            problem = f"'{source}' is used {len(sharing)} times (run {names}){reason}"
+            fix = "Use every source once, or select a part of the matrix in each row by `subset`."
+            errors += wrong or [StudyError(sheet, problem, fix, code="duplicated-source")]
     return errors
+
+
+def _why_not_parts(sharing: list[Run]) -> str | None:
+    """Why runs of one source are not parts of one matrix, each its own; None if they are."""
+    if not sharing[0].matrix:
+        return ""
+    if not any(run.subset for run in sharing):
+        return ", and no row has a value in a column `subset`"
+    if whole := [run.name for run in sharing if not run.subset]:
+        return f": without `subset` run {', '.join(whole)} takes all of its cells"
+    by_part, by_column = defaultdict(list), defaultdict(list)
+    for run in sharing:
+        part = parse_subset(run.subset)
+        by_part[part].append(run.name)
+        by_column[part[0]].append(run.name)
+    if len(by_column) > 1:
+        named = "; ".join(f"{column}: run {', '.join(of)}" for column, of in by_column.items())
+        return f", with `subset` by different columns, which may name the same cells ({named})"
+    twice = [f"{'='.join(part)}: run {', '.join(of)}" for part, of in by_part.items() if of[1:]]
+    return f", and runs have the same `subset` ({'; '.join(twice)})" if twice else None
 
 
 def _true_path(path: str) -> str:
@@ -143,7 +162,7 @@ def check_matrices(
     """Faults of matrices that can be seen without reading their values."""
     errors = []
     for run in runs:
-        if not run.matrix or len(run.files) < len(run.matrix):
+        if not run.matrix or any(map(URL.match, run.matrix)):
             continue
         if made and run.matrix[0].startswith(made):
             continue
