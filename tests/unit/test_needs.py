@@ -15,6 +15,7 @@ from latere.cluster.sizes import (
     BYTES_PER_ENTRY,
     ENTRIES_PER_CELL,
     HUMAN_BASES,
+    LISTED_BARCODES,
     MOST_BARCODES,
     MOST_CELLS,
     SPOTS_PER_CELL,
@@ -33,6 +34,9 @@ from latere.urls import url_name
 PBMC = Shape(6000, 11143, 7.4e6), Shape(24000, 13957, 29.4e6)
 BENCH = Shape(10737, 16672, 16.3e6), Shape(39369, 18300, 59.9e6)
 RUNS = Shape(10_000, 33538, 7.7e6), Shape(10_000, 33538, 23.0e6)
+# Barcodes, entries and MB of folders and of a 10x .h5 that were loaded.
+LOADED = [(10_000, 5.5e6, 308), (10_000, 23.0e6, 766), (100_000, 5.0e6, 305)]
+LOADED += [(6.8e6, 5.0e6, 1044), (6.8e6, 19.7e6, 1634)]
 # Drawn at random: 18,000 genes, 15 groups, 11 samples; and the evidence for 98 types.
 MADE = Shape(10_000, 18_000, 15e6), Shape(40_000, 18_000, 60e6)
 CELLS = Shape(40_000, 18_000, 60e6), Shape(400_000, 18_000, 600e6)
@@ -216,8 +220,32 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
     assert sizes.kept() == sizes.called()
     kept = matrix(tmp_path / "results/s/cells/cells.h5ad", 120, tested=60)
     assert sizes.kept() == kept and sizes.called().cells == 160
-    # A job that loads counts holds its part of the matrix.
-    assert of_job("load_counts", {"run": "a"}, 1, sizes) == needs.load_counts(part.entries)
+    # A job that loads counts holds its part of the matrix, and the barcodes of all.
+    assert sizes.loaded("a") == Shape(300, 100, part.entries)
+    need = needs.load_counts(sizes.loaded("a"), part.entries)
+    assert of_job("load_counts", {"run": "a"}, 1, sizes) == need
+
+
+def test_loading_counts_follows_barcodes_and_entries(tmp_path):
+    for barcodes, entries, measured in LOADED:
+        need = needs.load_counts(Shape(barcodes, 36_601, entries), entries)
+        assert need.mem_mb == pytest.approx(measured, rel=0.25)
+        assert ask(need, 1, 1)["mem_mb"] > measured
+    folder = tmp_path / "aggr"
+    folder.mkdir()
+    (folder / "matrix.mtx").write_text(
+        "%%MatrixMarket matrix coordinate integer general\n100 4 12\n"
+    )
+    barcodes = [f"ACGTACGT-{n}" for n in (1, 1, 1, 2)]
+    (folder / "barcodes.tsv").write_text("\n".join([*barcodes, ""]))
+    files = tuple(str(folder / name) for name in ("matrix.mtx", "barcodes.tsv", "genes.tsv"))
+    runs = [
+        Run("a", "a", matrix=files, subset="barcode suffix=2"),
+        Run("b", "b", sra="SRR1", spots=50_000 * 20),
+    ]
+    sizes = Sizes(study(*runs), tmp_path / "results/s")
+    assert sizes.source("a") == Shape(1, 100, 3) and sizes.loaded("a") == Shape(4, 100, 12)
+    assert sizes.loaded("b").cells == LISTED_BARCODES
 
 
 def test_cells_of_a_run_are_those_published_where_they_are(tmp_path):

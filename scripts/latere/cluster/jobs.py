@@ -58,6 +58,11 @@ class Job:
         return self.sizes.source(self.run).entries
 
     @property
+    def loaded(self) -> Shape:
+        """What is read of the source of the run: barcodes and entries."""
+        return self.sizes.loaded(self.run)
+
+    @property
     def counted(self) -> Shape:
         """Counts of the run."""
         return self.sizes.counted(self.run)

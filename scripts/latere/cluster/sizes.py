@@ -14,6 +14,7 @@ from pathlib import Path
 from latere.counts.columns import rows_of
 from latere.counts.hdf5 import open_h5
 from latere.counts.inspection import check_mtx
+from latere.counts.parts import of_barcodes, parse_subset
 from latere.errors import StudyError
 from latere.published import read_published
 from latere.study.sheet import Run
@@ -37,6 +38,8 @@ HUMAN_BASES, BASES_PER_GZ_BYTE = 3.1e9, 3.6
 SPOTS_PER_CELL, MOST_CELLS = 50_000, 10_000
 # A matrix with more barcodes holds those of empty droplets, too.
 MOST_BARCODES = 50_000
+# Barcodes of the longest list of 10x (v3), all of which STARsolo's raw matrix has.
+LISTED_BARCODES = 6.8e6
 # Genes that pass as tested (14,000 measured in PBMC; 19,400 protein-coding genes in GENCODE 44),
 # and entries (counts above 0) a cell: twice that of PBMC, as larger cells hold more.
 TESTED_GENES, ENTRIES_PER_CELL = 20_000, 2_500
@@ -162,7 +165,8 @@ class Sizes:
         """
         run = self.study.runs[name]
         if run.matrix and (matrix := self.local(run.matrix[0])).is_file():
-            return self._shape(run, matrix, run.subset)
+            others = tuple(str(self.local(file)) for file in run.matrix[1:])
+            return self._shape(run, matrix, run.subset, others)
         if name in self.published:
             cells = self.published[name]
         else:
@@ -170,10 +174,25 @@ class Sizes:
             cells = MOST_CELLS if run.matrix else min(self.spots(name) / SPOTS_PER_CELL, MOST_CELLS)
         return Shape(cells, TESTED_GENES, ENTRIES_PER_CELL * cells)
 
-    def _shape(self, run: Run, path: Path, subset: str = "") -> Shape:
+    def loaded(self, name: str) -> Shape:
+        """What is read of the source of a run: all barcodes, and their entries; those of the run
+        only, where its part of an .h5ad is read alone.
+        """
+        run = self.study.runs[name]
+        if not run.matrix:
+            return replace(self.source(name), cells=LISTED_BARCODES)
+        if not (matrix := self.local(run.matrix[0])).is_file():
+            return self.source(name)
+        shape = matrix_shape(str(matrix), matrix.stat().st_mtime)
+        alone = run.subset and matrix.suffix == ".h5ad"
+        return replace(shape, entries=self.source(name).entries) if alone else shape
+
+    def _shape(self, run: Run, path: Path, subset: str = "", others: tuple[str, ...] = ()) -> Shape:
         """Shape of the matrix of a run; of its barcodes, if they are droplets, as many as cells."""
-        shape = matrix_shape(str(path), path.stat().st_mtime, subset)
-        droplets = shape.cells > MOST_BARCODES and not run.subset
+        shape = matrix_shape(str(path), path.stat().st_mtime, subset, others)
+        # A column of `obs` has values for cells.
+        cells_only = run.subset and not of_barcodes(parse_subset(run.subset)[0])
+        droplets = shape.cells > MOST_BARCODES and not cells_only
         return replace(shape, cells=MOST_CELLS) if droplets else shape
 
     def counted(self, name: str) -> Shape:
@@ -210,7 +229,9 @@ def fastq_spots(file: str | Path) -> float:
 
 
 @cache
-def matrix_shape(path: str, changed: float, subset: str = "") -> Shape:
+def matrix_shape(
+    path: str, changed: float, subset: str = "", others: tuple[str, ...] = ()
+) -> Shape:
     """Shape of a count matrix: an .h5ad, a 10x .h5 or a MatrixMarket file.
 
     Parameters
@@ -220,8 +241,10 @@ def matrix_shape(path: str, changed: float, subset: str = "") -> Shape:
     changed
         Time of its last change, so that another one is read anew.
     subset
-        ``obs_column=value`` of the cells of an .h5ad that count, else all; each is taken to have as
-        many entries as the others.
+        The cells that count, as in the sheet, else all; each is taken to have as many entries as
+        the others.
+    others
+        The other files of the matrix.
 
     Returns
     -------
@@ -231,7 +254,7 @@ def matrix_shape(path: str, changed: float, subset: str = "") -> Shape:
     """
     try:
         shape = _mtx_shape(path) if ".mtx" in Path(path).name else _h5_shape(path)
-        share = float(rows_of(path, subset).mean()) if subset else 1
+        share = float(rows_of((path, *others), subset).mean()) if subset else 1
         return replace(shape, cells=shape.cells * share, entries=shape.entries * share)
     except (OSError, KeyError, ValueError, StopIteration, StudyError):
         entries = int(Path(path).stat().st_size / BYTES_PER_ENTRY)

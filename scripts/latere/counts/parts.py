@@ -128,32 +128,38 @@ def part_barcodes(names: Sequence[str], column: str, where: str):
     StudyError
         No barcode has a sequence; or the table is not one of these barcodes.
     """
-    import pandas as pd
-
     if (place := PLACES.get(column)) is not None:
         found = map(split_barcode, names)
-        values = [None if texts is None else value_of(texts[place]) for texts in found]
-        if len(values) and not any(values):
+        codes, labels = _to_codes(texts and value_of(texts[place]) for texts in found)
+        if len(codes) and not len(labels):
             problem = f"its barcodes, such as {str(names[0])!r}, have no sequence of bases"
             fix = "Name a table with the columns barcode and sample instead."
             raise StudyError(where, problem, fix, code="no-sequence")
-    else:
-        require_file(column)
-        by_barcode = _read_table(column, os.stat(column).st_mtime)
-        values = [by_barcode.get(name) or None for name in names]
-        if len(values) and not any(values):
-            # Some programs write barcodes without the `-1` that all of them have.
-            short = dict(zip(_plain(by_barcode), by_barcode.values(), strict=True))
-            values = [short.get(name) or None for name in _plain(names)]
-        if len(values) and not any(values):
-            first = next(iter(by_barcode))
-            problem = (
-                f"has none of the barcodes of {where} ({first!r} here, {str(names[0])!r} there)"
-            )
-            fix = "Write the barcodes as the matrix has them."
-            raise StudyError(column, problem, fix, code="unknown-cells")
-    codes, labels = pd.factorize(np.array(values, dtype=object))
-    return codes.astype(np.int32), np.asarray(labels, dtype=object)
+        return codes, labels
+    require_file(column)
+    by_barcode = _read_table(column, os.stat(column).st_mtime)
+    codes, labels = _to_codes(map(by_barcode.get, names))
+    if len(codes) and not len(labels):
+        # Some programs write barcodes without the `-1` that all of them have.
+        short = dict(zip(_plain(by_barcode), by_barcode.values(), strict=True))
+        codes, labels = _to_codes(map(short.get, _plain(names)))
+    if len(codes) and not len(labels):
+        first = next(iter(by_barcode))
+        problem = f"has none of the barcodes of {where} ({first!r} here, {str(names[0])!r} there)"
+        fix = "Write the barcodes as the matrix has them."
+        raise StudyError(column, problem, fix, code="unknown-cells")
+    return codes, labels
+
+
+def _to_codes(values: Iterable[str | None]):
+    """Codes of values, -1 for those that are missing or empty, and the values by code.
+
+    One pass, as there may be millions.
+    """
+    seen: dict[str, int] = {}
+    coded = (seen.setdefault(value, len(seen)) if value else -1 for value in values)
+    codes = np.fromiter(coded, dtype=np.int32)
+    return codes, np.array(list(seen), dtype=object)
 
 
 def _plain(names: Collection[str]) -> list[str]:
