@@ -148,8 +148,8 @@ def estimate_ambient(counts, genes: pd.DataFrame, droplets: pd.DataFrame, lower:
         reason = f"There are {empty.sum()} empty droplets; at least {LEAST_EMPTY} are needed."
     elif level is None:
         reason = (
-            "Most molecules outside of cells lie in barcodes with a few of them: empty droplets "
-            "cannot be told from barcodes that were no droplet."
+            "Most molecules outside of cells are in barcodes with a few each, so empty droplets "
+            "cannot be distinguished from barcodes with sequencing errors."
         )
     elif not called.any():
         reason = "No cell was called."
@@ -208,8 +208,8 @@ def main(snakemake):
     log.info("ambient share: %s %s", ambient["share"], ambient["reason"])
     droplets.insert(0, "barcode", adata.obs_names.to_numpy())
     write_table(droplets, snakemake.output.droplets, "cells/droplets/{run}.parquet")
-    told = {"run": run, "calling": calling, "ambient": ambient}
-    Path(snakemake.output.ambient).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    about = {"run": run, "calling": calling, "ambient": ambient}
+    Path(snakemake.output.ambient).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ MIN_SAMPLES_TESTABLE = 2
 MIN_CELLS = 20
 # Columns of the selection that are the same for all kept cells, or repeat the index.
 LEFT_OUT = ["cell", "barcode", "reasons", "kept"]
-# What is appended to grows by whole chunks; their size is left to no guess at an empty matrix. The
-# number of entries may pass 2^31, and the type of a stored matrix is for good.
+# Arrays grow by whole chunks; their size is set here, as it cannot be guessed from an empty matrix.
+# The number of entries may pass 2^31, and the type of a stored matrix cannot be changed.
 GROWING = {"chunks": (1 << 16,), "indptr_dtype": np.int64}
 
 

@@ -1,13 +1,15 @@
 """Counts of a run's cells without ambient RNA, beside the raw ones.
 
-Groups of like cells lose the ambient RNA that their droplets caught, and share the loss among
-their cells, as in SoupX (Young & Behjati 2020, GigaScience 9:giaa151; pysoupx). What it is made of
-and how much a droplet holds come from the empty droplets, as `call_cells` writes.
+The ambient RNA in the droplets of similar cells is subtracted from their sum, and the removed
+counts are distributed over the cells, as in SoupX (Young & Behjati 2020, GigaScience 9:giaa151;
+pysoupx). Its profile and amount in a droplet come from the empty droplets, as `call_cells` writes
+them.
 
-Of the candidates SoupX told this share came closest to the truth on two demo runs, with 2.6 %
-and 12 % ambient RNA. Of the error that it makes in the sums over the cells of a type, it leaves
-0.63 and 0.28; DropletUtils' removeAmbience 2.2 to 2.9 and 0.62, DecontX 4.1 and 0.79, CellSweep 3.0
-and 0.33, CellBender 1.07 and 0.45, scAR 14 and 2.8, none of them tuned (tests/bench/ambient.py).
+Of the candidates, SoupX with this share came closest to the truth on two demo runs, with 2.6 % and
+12 % ambient RNA. Of the error that ambient RNA causes in the sums over the cells of a type, 0.63
+and 0.28 remain; with DropletUtils' removeAmbience 2.2 to 2.9 and 0.62, DecontX 4.1 and 0.79,
+CellSweep 3.0 and 0.33, CellBender 1.07 and 0.45, scAR 14 and 2.8, none of them tuned
+(tests/bench/ambient.py).
 Above 1, it is better to remove nothing.
 """
 
@@ -21,7 +23,7 @@ from latere.droplets import ambient_counts
 from latere.job import run_script, start
 from latere.tables import write_counts
 
-# With fewer cells there are no groups to be found among them.
+# With fewer cells no groups can be found.
 LEAST_CELLS = 20
 COMPONENTS, VARIABLE_GENES = 20, 2000
 
@@ -84,7 +86,7 @@ def remove_ambient(counts, profile: np.ndarray, level: float, groups: np.ndarray
 
     genes = pd.RangeIndex(counts.shape[1]).astype(str)
     blocks, rows = [], []
-    # Group by group: less lies in memory at a time.
+    # Group by group, which takes less memory.
     for number, name in enumerate(np.unique(groups)):
         members = np.flatnonzero(groups == name)
         of_group = counts[members].T
@@ -111,18 +113,18 @@ def main(snakemake):
     import anndata as ad
 
     log = start(snakemake)
-    told = json.loads(Path(snakemake.input.ambient).read_text(encoding="utf-8"))
+    facts = json.loads(Path(snakemake.input.ambient).read_text(encoding="utf-8"))
     droplets = pd.read_parquet(snakemake.input.droplets)
     called = droplets["called"].to_numpy()
     adata = ad.read_h5ad(snakemake.input.counts)
     cells = adata[called].copy()
-    if told["ambient"]["share"] is None:
-        log.warning("nothing is removed: %s", told["ambient"]["reason"])
+    if facts["ambient"]["share"] is None:
+        log.warning("nothing is removed: %s", facts["ambient"]["reason"])
     else:
-        lower = told["calling"]["parameters"]["max_empty_counts"]
+        lower = facts["calling"]["parameters"]["max_empty_counts"]
         ambient = ambient_counts(adata.X, ~called & (droplets["n_counts"] <= lower).to_numpy())
         groups = group_cells(cells.X, snakemake.params.seed)
-        level = told["ambient"]["molecules_per_droplet"]
+        level = facts["ambient"]["molecules_per_droplet"]
         before = cells.X.sum()
         cells.X = remove_ambient(
             cells.X, ambient / ambient.sum(), level, groups, snakemake.params.seed

@@ -12,7 +12,7 @@ from pathlib import Path
 from latere.job import run_script, start
 from latere.reads.star import read_call, read_log, read_strands
 
-# Points of a knee curve: enough for its form, few enough for a light page.
+# Points of a knee curve: enough for its shape, few enough for a small page.
 KNEE_POINTS = 200
 FEATURES = ("Gene", "GeneFull")
 
@@ -108,7 +108,7 @@ def knee_curve(umis: list[int], called: list[int], points: int = KNEE_POINTS) ->
     """
     is_cell, at = [], 0
     for count in umis:
-        # Of barcodes with as many UMIs, those of cells stand first.
+        # Of barcodes with the same number of UMIs, those of cells come first.
         is_cell.append(at < len(called) and called[at] == count)
         at += is_cell[-1]
     if at < len(called):

@@ -16,7 +16,7 @@ from latere.job import run_script, start
 from latere.quality import SHARES
 from latere.tables import read_counts
 
-# A score of a gene or two is their noise, not a phase; of the 43 and 54 genes these must be there.
+# A score of one or two genes is noise, not a phase; so many of the 43 and 54 genes must be present.
 MIN_PHASE_GENES = 10
 
 

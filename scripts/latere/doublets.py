@@ -16,8 +16,8 @@ MIN_CELLS = 100
 VARIABLE_GENES, MIN_CELLS_OF_GENE = 2000, 3
 # Scrublet's defaults, with fewer dimensions for few cells: noise fills those beyond.
 SIMULATED_PER_CELL, MAX_DIMENSIONS, CELLS_PER_DIMENSION = 2, 30, 20
-# 10x's guides go to 8 %, for 10,000 cells. More than this in a smaller run tells of scores that do
-# not part doublets from cells.
+# 10x's guides go to 8 %, for 10,000 cells. A higher share in a smaller run means that the scores do
+# not separate doublets from cells.
 MAX_PLAUSIBLE_RATE = 0.1
 
 
@@ -39,7 +39,7 @@ def normalised(counts):
 
 
 def variable_genes(normal) -> np.ndarray:
-    """The genes that tell cells apart.
+    """The genes that vary between cells.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def variable_genes(normal) -> np.ndarray:
 def score_doublets(counts, n_dimensions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Scrublet's scores of the cells, and of doublets that are simulated from them.
 
-    Log-normalised, as what tells types apart is then not a few genes of high counts; without
-    centring, so that no matrix becomes dense; with exact neighbours.
+    Log-normalised, so that a few genes with high counts do not dominate; without centring, so that
+    no matrix becomes dense; with exact neighbours.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def find_threshold(observed: np.ndarray, simulated: np.ndarray) -> tuple[float, 
 def call_doublets(observed: np.ndarray, simulated: np.ndarray) -> tuple[np.ndarray, dict]:
     """Which cells are doublets.
 
-    Doublets of two types score far above those of one, which no expression tells from a cell.
-    Where there are hardly any of two types, the simulated doublets score as the cells do, and more
-    doublets than are plausible are implied; then only as many cells are called as are expected.
+    Doublets of two types score far above doublets of one type, which look like single cells. Where
+    hardly any are of two types, simulated doublets score like cells, and the scores imply more
+    doublets than are plausible; then only the expected number of cells is called.
 
     Parameters
     ----------
@@ -217,26 +217,26 @@ def find_doublets(counts, variable: np.ndarray, seed: int) -> tuple[pd.DataFrame
     dimensions = min(MAX_DIMENSIONS, counts.n_obs // CELLS_PER_DIMENSION, genes - 1)
     if counts.n_obs < MIN_CELLS or dimensions < 2:
         facts["reason"] = (
-            f"{counts.n_obs} cells with {genes} genes to tell them apart: "
+            f"{counts.n_obs} cells with {genes} variable genes: "
             f"at least {MIN_CELLS} cells and 3 genes are needed"
         )
         logging.warning("no doublet scores: %s", facts["reason"])
         return unanswered, facts
     observed, simulated = score_doublets(counts[:, variable].copy(), dimensions, seed)
     if not np.ptp(simulated):
-        facts["reason"] = "all simulated doublets have one score: the cells cannot be told apart"
+        facts["reason"] = "all simulated doublets have the same score: the cells do not differ"
         logging.warning("no doublet scores: %s", facts["reason"])
         return unanswered, facts
-    calls, told = call_doublets(observed, simulated)
+    calls, call = call_doublets(observed, simulated)
     both = np.concatenate([observed, simulated])
     numbers, edges = np.histogram(simulated, np.geomspace(both.min(), both.max(), 31))
-    facts |= told | {
+    facts |= call | {
         "n_doublets": int(calls.sum()),
         "simulated_scores": {"edges": edges.tolist(), "counts": numbers.tolist()},
         "parameters": {"genes": genes, "dimensions": dimensions, "seed": seed}
         | {"simulated_per_cell": SIMULATED_PER_CELL},
     }
-    if told["reason"]:
-        logging.warning("%s", told["reason"])
+    if call["reason"]:
+        logging.warning("%s", call["reason"])
     doublet = pd.Series(calls, table.index, dtype="boolean")
     return table.assign(doublet_score=observed, doublet=doublet), facts

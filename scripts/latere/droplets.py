@@ -6,8 +6,8 @@ EmptyDrops (Lun et al. 2019, Genome Biol 20:63) and the knee plot are DropletUti
 import numpy as np
 import pandas as pd
 
-# Fewer molecules than this in the typical droplet, and it cannot be told from barcodes that were
-# no droplet: those have one or two, from errors in barcodes.
+# With fewer molecules than this, the typical droplet cannot be distinguished from barcodes that
+# come from sequencing errors: those have one or two.
 LEAST_LEVEL = 5
 # Droplets without a cell differ in how much ambient RNA they caught, but hardly by more than this.
 SPREAD = 4
@@ -52,7 +52,7 @@ def droplet_level(n_counts: np.ndarray) -> float | None:
     Returns
     -------
     float or None
-        None where droplets cannot be told from barcodes that were none.
+        None where droplets cannot be distinguished from sequencing errors in barcodes.
     """
     ordered = np.sort(n_counts)
     molecules = np.cumsum(ordered)
@@ -93,10 +93,10 @@ def find_knee(n_counts: np.ndarray, lower: int) -> tuple[float, float] | None:
 def certain_level(n_counts: np.ndarray, lower: int, knee: float | None) -> float:
     """Molecules from which a barcode is a cell whatever its profile.
 
-    The knee, or if that is less a tenth of what the richest barcodes have. The knee alone lies
-    among the cells where few have many molecules. Then those below it must differ from the ambient
-    RNA, which cells of a type do not that most of it comes from: in the demo, a fifth of the
-    blasts of a sample would be lost.
+    The knee, or a tenth of what the richest barcodes have if that is less. Where few cells have
+    many molecules, the knee alone lies among the cells. Cells below it are called only if they
+    differ from the ambient RNA, and cells of the type that most of it comes from do not: in the
+    demo, a fifth of the blasts of a sample would not be called.
 
     Parameters
     ----------

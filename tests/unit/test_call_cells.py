@@ -163,7 +163,7 @@ def test_no_share_where_droplets_cannot_be_told():
     assert droplet_level(np.array([], dtype=int)) is None
     counts, has_cell = simulate(empty=0)
     droplets, _ = call_cells(counts, has_cell, "filtered", SETTINGS, seed=1)
-    assert "cannot be told" in estimate_ambient(counts, genes(), droplets, 100)["reason"]
+    assert "cannot be distinguished" in estimate_ambient(counts, genes(), droplets, 100)["reason"]
 
 
 def test_no_share_where_cells_are_no_larger_than_empty_droplets():

@@ -56,7 +56,7 @@ def plot_knee(curves: dict[str, pd.DataFrame], callings: dict[str, dict]):
     curves
         As `thin_curve` gives them, by run.
     callings
-        What `call_cells` tells, by run.
+        What `call_cells` writes, by run.
     """
     from matplotlib.lines import Line2D
 
@@ -111,7 +111,7 @@ def plot_ambient(ambient: dict[str, dict]):
     Parameters
     ----------
     ambient
-        What `call_cells` tells, by run.
+        What `call_cells` writes, by run.
     """
     figure, (axes, text), size = rows_figure(list(ambient), [1, 1.35])
     shares = [np.nan if a["share"] is None else 100 * a["share"] for a in ambient.values()]

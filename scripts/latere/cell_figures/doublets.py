@@ -8,15 +8,15 @@ from latere.figures import INK, LIGHT_BLUE, VERMILION, legend, say, small_multip
 def plot_doublets(scores: dict[str, np.ndarray], doublets: dict[str, dict]):
     """Doublet scores of the cells against those of simulated doublets, by run.
 
-    A score rises with the doublets that are expected, so with the cells of its run: each panel has
-    its own axis, logarithmic as the scores are called, on which the threshold is told.
+    Scores rise with the expected share of doublets, and so with the cells of the run: each panel
+    has its own axis. It is logarithmic, like the scores that are called, and shows the threshold.
 
     Parameters
     ----------
     scores
         Of the cells, by run.
     doublets
-        What `score_cells` tells, by run.
+        What `score_cells` writes, by run.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch

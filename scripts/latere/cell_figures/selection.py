@@ -1,4 +1,5 @@
-"""Which cells were kept: the quality of all called cells against the limits, and what was lost."""
+"""Which cells were kept: the quality of all called cells against the limits, and why others were
+removed."""
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def plot_quality(selection: pd.DataFrame, limits: pd.DataFrame, samples: list[st
         for row, sample in enumerate(samples):
             values = cells[sample][name].dropna().to_numpy(float) if sample in cells else None
             if values is None or not values.size:
-                told = "no cell" if values is None else "no gene that tells it"
+                told = "no cell" if values is None else "no gene to measure it"
                 place = axes.get_yaxis_transform()
                 axes.text(0.02, row, told, transform=place, va="center", fontsize=size, color=GREY)
                 continue
@@ -142,7 +143,7 @@ def density(values: np.ndarray, points: int = DENSITY_POINTS) -> tuple[np.ndarra
 
 
 def plot_waterfall(qc: pd.DataFrame):
-    """Cells called, lost to each reason and kept, by run.
+    """Cells called, removed for each reason and kept, by run.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def plot_waterfall(qc: pd.DataFrame):
         percent = 100 * qc[reason].to_numpy() / np.maximum(called, 1)
         shares.barh(rows, percent, 0.68, left=done, color=REASON_COLOURS[reason])
         done += percent
-    shares.set_xlabel("lost (% of the called cells)")
+    shares.set_xlabel("removed (% of the called cells)")
     shares.set_xlim(0, 1.05 * done.max() or 1)
     for row, (kept, n) in enumerate(zip(qc["kept"], called, strict=True)):
         told = f"{kept:,} of {n:,} kept ({kept / n:.1%})" if n else "no cell called"
@@ -173,7 +174,7 @@ def plot_waterfall(qc: pd.DataFrame):
         shares.text(
             1.03, row, told.replace("%", " %"), transform=place, va="center", fontsize=min(size, 6)
         )
-    handles = [Patch(color=BLUE, label="kept"), Patch(color=PALE, label="lost")]
+    handles = [Patch(color=BLUE, label="kept"), Patch(color=PALE, label="removed")]
     handles += [Patch(color=REASON_COLOURS[r], label=REASON_NAMES[r]) for r in found]
     legend(figure, handles, columns=10)
     return figure
