@@ -30,12 +30,16 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+AS_TEXT = "Save it as text, separated by tabs."
+# Excel's "Unicode Text" is UTF-16, its "Text (Tab delimited)" is of Windows.
+TO_UTF8 = "Convert it: `iconv -f {} -t UTF-8 FILE > NEW`."
 # Files that are not a table, by their first bytes.
 OTHERS = {
     GZIP: ("a gzipped file", "Unpack it with `gunzip`, and name the result."),
-    b"PK\x03\x04": ("a spreadsheet (.xlsx) or a zip file", "Save it as text, separated by tabs."),
-    b"\xff\xfe": ("UTF-16 text", "Save it as UTF-8."),
-    b"\xfe\xff": ("UTF-16 text", "Save it as UTF-8."),
+    b"PK\x03\x04": ("a spreadsheet (.xlsx) or a zip file", AS_TEXT),
+    b"\xff\xfe": ("UTF-16 text", TO_UTF8.format("UTF-16")),
+    b"\xfe\xff": ("UTF-16 text", TO_UTF8.format("UTF-16")),
+    b"\xd0\xcf\x11\xe0": ("a spreadsheet of an old Excel (.xls)", AS_TEXT),
 }
 
 
@@ -146,13 +150,22 @@ def read_text(path: str | Path, key: str, most: int = MOST_TEXT) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problem = f"is not UTF-8: the byte 0x{data[error.start]:02x} is not text"
-        fix = "Save it as UTF-8 text."
+        fix = f"Save it as UTF-8 text. Of Excel: {TO_UTF8.format('WINDOWS-1252')}"
         raise StudyError(f"{path}, row {line}", problem, fix, code="not-utf8") from None
+    if _is_utf16(data):
+        problem, fix = OTHERS[b"\xff\xfe"]
+        raise StudyError(str(path), f"is {problem}, not a text file", fix, code="not-text-file")
     if (at := text.find("\0")) >= 0:
         line = text.count("\n", 0, at) + 1
         problem, fix = "has a NUL character", "Save it as UTF-8 text."
         raise StudyError(f"{path}, row {line}", problem, fix, code="control-character")
     return text
+
+
+def _is_utf16(data: bytes) -> bool:
+    """Whether text has a NUL for every other byte, as UTF-16 without its mark."""
+    zeros = data[::2].count(0), data[1::2].count(0)
+    return max(zeros) > 0.4 * len(data) and min(zeros) < 0.1 * len(data)
 
 
 def read_rows(path: str | Path, key: str) -> list[tuple[int, str]]:
@@ -169,6 +182,63 @@ def read_rows(path: str | Path, key: str) -> list[tuple[int, str]]:
     ]
 
 
+def split_rows(path: str | Path, lines: list[tuple[int, str]]) -> list[tuple[int, list[str]]]:
+    """Cells of the lines of a table, as spreadsheets save them.
+
+    A cell in quotes loses them, and its doubled quotes become single ones. Rows without a value are
+    left out, and so are columns behind the last one with a name if all their cells are empty.
+
+    Parameters
+    ----------
+    path
+        The table, for messages.
+    lines
+        As `read_rows` gives them, the header first.
+
+    Raises
+    ------
+    StudyErrors
+        Cells with quotes that are not closed.
+    """
+    rows, errors = [], []
+    for number, line in lines:
+        try:
+            rows.append((number, [_unquote(cell.strip()) for cell in line.split("\t")]))
+        except ValueError as error:
+            problem = f"the quote of {str(error)[:40]!r} is not closed in its cell"
+            fix = "Close or remove it; a cell has no line break and no tab."
+            where = f"{path}, row {number}"
+            errors.append(StudyError(where, problem, fix, code="unmatched-quote"))
+    if errors:
+        raise StudyErrors(errors)
+    rows = [(number, cells) for number, cells in rows if any(cells)]
+    width = _width(rows[0][1]) if rows else 0
+    if any(any(cells[width:]) for _, cells in rows):
+        # A column without a name has a value: the header shows it as it is.
+        return rows
+    return [(number, cells[:width]) for number, cells in rows]
+
+
+def _width(cells: list[str]) -> int:
+    """Number of cells up to the last that is not empty."""
+    return max((at for at, cell in enumerate(cells, start=1) if cell), default=0)
+
+
+def _unquote(cell: str) -> str:
+    """A cell without the quotes around it.
+
+    Raises
+    ------
+    ValueError
+        It begins with a quote that is not closed at its end.
+    """
+    if not cell.startswith('"'):
+        return cell
+    if not re.fullmatch('"([^"]|"")*"', cell, re.DOTALL):
+        raise ValueError(cell)
+    return cell[1:-1].replace('""', '"').strip()
+
+
 def read_table(path: str | Path, key: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """A table with tabs that a person wrote: its header, and its rows with their numbers.
 
@@ -179,12 +249,11 @@ def read_table(path: str | Path, key: str) -> tuple[list[str], list[tuple[int, d
     StudyError
         As `read_text`; a column appears twice, a row has another length than the header.
     """
-    lines = [(number, line.split("\t")) for number, line in read_rows(path, key)]
+    lines = split_rows(path, read_rows(path, key))
     if not lines:
         fix = "Give a table with tabs between its columns."
         raise StudyError(str(path), "has no header", fix, code="empty-table")
     (first, header), *rows = lines
-    header = [name.strip() for name in header]
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         where = f"{path}, row {first}"
         problem = f"column '{twice[0]}' appears twice"

@@ -266,6 +266,9 @@ def bytes_of_tables():
     """What is not the text of a table, in place of each of them."""
     contents = {
         "UTF-16": ("a\tb\n".encode("utf-16"), "is UTF-16 text, not a text file [not-text-file]"),
+        "UTF-16 without a mark": ("a\tb\n".encode("utf-16-le"), "is UTF-16 text, not a text file"),
+        "big-endian UTF-16": ("\ufeffa\tb\n".encode("utf-16-be"), "is UTF-16 text"),
+        "old spreadsheet": (b"\xd0\xcf\x11\xe0" + bytes(50), "is a spreadsheet of an old Excel"),
         "latin-1": (b"a\tb\nx\t\xe9\n", "row 2: is not UTF-8"),
         "NUL": (b"a\tb\n\nx\t\0\n", "row 3: has a NUL character"),
         "gzipped": (gzip.compress(b"a\tb\n"), "is a gzipped file, not a text file [not-text-file]"),
@@ -315,27 +318,43 @@ def rows_of_the_sheet():
             valid.replace(first, first + "\tx\ty"),
             ("row 2", "has 15 columns", "[row-length]"),
         ),
-        "tab at the end of the header": (
-            valid.replace("condition\n", "condition\t\n"),
+        "a value behind the last name": (
+            valid.replace("\n", "\t\n").replace(first + "\t", first + "\tx"),
             ("row 1", "column 14", "[unnamed-column]"),
         ),
         "spaces for tabs": (valid.replace("\t", "  "), ("row 1", "[not-tab-separated]")),
-        "semicolons for tabs": (valid.replace("\t", ";"), ("row 1", "[not-tab-separated]")),
+        "semicolons for tabs": (
+            valid.replace("\t", ";"),
+            ("row 1", "are separated by semicolons [not-tab-separated]", "Text (Tab delimited)"),
+        ),
+        "commas for tabs": (
+            valid.replace("\t", ","),
+            ("row 1", "are separated by commas [not-tab-separated]"),
+        ),
         "header only": (valid.splitlines()[0] + "\n", ("[empty-table]",)),
         "header as a comment": ("#" + valid, ("row 2", "column 3", "[unnamed-column]")),
-        "quoted": (
-            "\n".join(
-                "\t".join(f'"{cell}"' for cell in line.split("\t")) for line in valid.split("\n")
-            ),
-            ("row 1", "[invalid-name]"),
-        ),
         "a row twice": (valid + first + "\n", ("row 6", "'r1'", "[duplicated-name]")),
         "only line ends of old Macs, and no tab": (
             "run,sample\rr1,s1\r",
             ("row 1", "[not-tab-separated]"),
         ),
         "merge conflict": ("<<<<<<< HEAD\n" + valid, ("row 1",)),
-        "unclosed quote": (valid.replace("r1\t", '"r1\t', 1), ("row 2", "[invalid-name]")),
+        "unclosed quote": (
+            valid.replace("r1\t", '"r1\t', 1),
+            ("row 2", """the quote of '"r1'""", "[unmatched-quote]"),
+        ),
+        "text behind a quote": (
+            valid.replace("r1\t", '"r1"x\t', 1),
+            ("row 2", """'"r1"x'""", "[unmatched-quote]"),
+        ),
+        "line break in quotes": (
+            valid.replace("\tcase", '\t"ca\nse"', 1),
+            ("row 2", """'"ca'""", "[unmatched-quote]"),
+        ),
+        "tab in quotes": (
+            valid.replace("r1\t", '"r\t1"\t', 1),
+            ("row 2", """'"r'""", "[unmatched-quote]"),
+        ),
     }
     for name, (text, parts) in texts.items():
         yield Case(name, given(text=text), (SHEET, *parts))
@@ -509,6 +528,20 @@ def keys_of_the_configuration():
     for name in ("study", "samples"):
         config = {key: value for key, value in base().items() if key != name}
         yield Case(f"no {name}", given(config), (CONFIG, f"'{name}' is missing [missing-key]"))
+    sexes = sheet(rows()).replace("condition\n", "condition\tsex\tage\n", 1)
+    for age, words in {
+        "61,5": "Write it with a point in samples.tsv: 61.5.",
+        "61 years": "without a unit",
+        "": "has no value for covariate 'age' [empty-value]",
+        "nan": "'nan' for 'age', which is not a number [not-a-number]",
+        "1_0": "'1_0' for 'age'",
+        "\u0665": "'\u0665' for 'age'",
+    }.items():
+        ages = iter(["30", "40", age, "50"])
+        lines = [f"{line}\tf\t{next(ages)}" for line in sexes.splitlines()[1:]]
+        text = "\n".join([sexes.splitlines()[0], *lines, ""])
+        config = setting(("contrasts", "c", "numeric_covariates"), ["age"])
+        yield Case(f"age {age!r}", given(config, text=text), (CONFIG, "'c'", "'s3'", words))
     for covariates in (["condition"], ["nothing"], ["sex", "sex"], "sex", [1], [[]], [None], {}):
         config = setting(("contrasts", "c", "covariates"), covariates)
         yield Case(f"covariates {covariates}", given(config), (CONFIG, "c"))

@@ -16,6 +16,7 @@ from latere.files import read_text
 MOST_BYTES, MOST_VALUES, MOST_LEVELS = 1 << 20, 200_000, 50
 WAY = "--configfile: a path is relative to the folder that Snakemake is called in"
 BY_DEFAULT = "config/config.yaml"
+SUFFIXES = (".yaml", ".yml", ".json")
 # Keys by which Snakemake runs Python code in a configuration.
 TEMPLATES = ("__use_yte__", "__definitions__", "__variables__")
 FORM = "Write it as YAML: `key: value`, and two spaces for each level."
@@ -199,12 +200,40 @@ def check_given(options) -> None:
         As Snakemake's parser gives them: `configfile` and `directory`.
     """
     files = options.configfile or [Path(options.directory or ".") / BY_DEFAULT]
+    if dotted := [entry for entry in options.config or [] if "." in entry.partition("=")[0]]:
+        sys.exit(str(_explain_dots(dotted[0], files[0])))
     check_files(files)
+
+
+def _explain_dots(entry: str, file: str | Path) -> StudyError:
+    """The error of a key with dots in `--config`, for which Snakemake has no form.
+
+    Snakemake takes `--config 'deep={n_latent: 20}'`, but as text: 20 is not a number there.
+    """
+    key, _, value = entry.partition("=")
+    *sections, name = key.split(".")
+    inner = f"{name}: {value}"
+    for section in reversed(sections):
+        inner = f"{section}: {{{inner}}}"
+    return StudyError(
+        f"--config {entry}",
+        "a key of a section cannot be set in the command line",
+        f"Write the line `{inner}` into {file}; or into a file of its own, which replaces these "
+        f"values only: `--configfile {file} FILE.yaml --`.",
+        code="dotted-key",
+    )
 
 
 def check_files(files) -> None:
     """Check configurations; a fault ends the process with a message and exit status 1."""
     try:
+        for file in files[1:]:
+            # Snakemake takes all that follows `--configfile`, up to the next option.
+            if Path(file).suffix not in SUFFIXES:
+                problem = "is read as a second configuration, because it follows `--configfile`"
+                fix = f"Is it a target? Name it first, or behind two dashes: `-- {file}`. A "
+                fix += f"configuration ends in {', '.join(SUFFIXES)}."
+                raise StudyError(str(file), problem, fix, code="target-as-configuration")
         for file in files:
             read_yaml(file, WAY)
     except StudyError as error:

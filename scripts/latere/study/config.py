@@ -115,6 +115,10 @@ def _config_problems(error: jsonschema.ValidationError, source: str):
         kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
         problem = f"{error.instance!r} is of type {type(error.instance).__name__}, not {kinds}"
         quote = " Quote a name that looks like a number." if kinds == "string" else ""
+        if error.instance is None:
+            # A section whose lines are all comments; or `null` where it has no meaning.
+            problem, default = "is empty", "default" in error.schema
+            quote = f" Remove the key{' to use its defaults' * default}, or fill it."
         yield StudyError(where, problem, f"{described}.{quote}", code="wrong-type")
     elif error.validator in ("pattern", "maxLength"):
         if "propertyNames" in error.absolute_schema_path:

@@ -1,6 +1,7 @@
 """Files that the configuration names: the reference, the tables, the folder of downloads."""
 
 import os
+import re
 from collections.abc import Collection, Mapping
 
 from latere import gene_sets
@@ -14,6 +15,10 @@ from latere.study.sheet import Run
 from latere.urls import URL
 from latere.values import FORMULA_FIX, FORMULA_PROBLEM, is_formula
 
+MODEL_KEY = "annotation.celltypist_model"
+# A model as CellTypist itself names it.
+MODEL = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.pkl)?")
+MODELS = "https://www.celltypist.org/models"
 MARKER_COLUMNS = ("cell_type", "lineage", "gene_name")
 
 
@@ -57,6 +62,18 @@ def check_paths(
             if URL.match(path):
                 problem, fix = "must be a file, not a URL", "Download the table."
                 raise StudyError(where, problem, fix, code="url-not-allowed")
+            fault = fault_of(path)
+            if (
+                key == MODEL_KEY
+                and fault
+                and fault.code == "missing-file"
+                and MODEL.fullmatch(path)
+            ):
+                fix = (
+                    "The key takes a path or a URL, not the name of a model. Download it from "
+                    f"{MODELS}, or give the URL of its download there."
+                )
+                raise StudyError(where, f"'{path}' {fault.problem}", fix, code=fault.code)
             require_file(path, where)
             if key.startswith("reference."):
                 check_head(path, key.removeprefix("reference."))
@@ -79,7 +96,7 @@ def check_paths(
 def fetched(config: Mapping) -> dict[str, str]:
     """Files that the configuration names by path or by URL, by key."""
     files = {f"reference.{key}": config.get("reference", {}).get(key) for key in ("fasta", "gtf")}
-    files["annotation.celltypist_model"] = config["annotation"]["celltypist_model"]
+    files[MODEL_KEY] = config["annotation"]["celltypist_model"]
     return {key: path for key, path in files.items() if path}
 
 

@@ -10,10 +10,10 @@ import jsonschema
 
 from latere.counts.files import find_files
 from latere.counts.parts import table_of
-from latere.counts.splitting import split_rows
+from latere.counts.splitting import split_rows as split_matrix
 from latere.errors import StudyError, raise_all
 from latere.fault import Fault
-from latere.files import read_rows
+from latere.files import read_rows, split_rows
 from latere.quality import METRICS
 from latere.reads.chemistry import AUTO, NAME
 from latere.study.config import fault_of_name
@@ -106,10 +106,7 @@ def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
     StudyError
         No such file, not a table with tabs, a row of another length.
     """
-    lines = [
-        (number, [cell.strip() for cell in line.split("\t")])
-        for number, line in read_rows(path, "`samples` in the configuration")
-    ]
+    lines = split_rows(path, read_rows(path, "`samples` in the configuration"))
     if len(lines) < 2:
         raise StudyError(
             path, "has no run", "Add a header and one row per run.", code="empty-table"
@@ -118,8 +115,8 @@ def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
     if len(header) == 1:
         raise StudyError(
             f"{path}, row {lines[0][0]}",
-            f"the header has one column, {header[0]!r}",
-            "Separate the columns by tabs, not by commas or spaces.",
+            f"the header has one column, {header[0]!r}{_separator(header[0])}",
+            "Separate the columns by tabs. In Excel, save it as `Text (Tab delimited)`.",
             code="not-tab-separated",
         )
     raise_all(check_header(header, f"{path}, row {lines[0][0]}"))
@@ -139,6 +136,14 @@ def read_sheet(path: str) -> list[tuple[int, dict[str, str]]]:
     ]
 
 
+def _separator(header: str) -> str:
+    """What separates the columns of a header without tabs, in words."""
+    names = {";": "semicolons", ",": "commas", "|": "bars"}
+    counts = {sign: header.count(sign) for sign in names}
+    most = max(counts, key=counts.get)
+    return f": its columns are separated by {names[most]}" if counts[most] else ""
+
+
 @cache
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
@@ -149,7 +154,7 @@ def check_header(header: list[str], where: str) -> list[StudyError]:
     similar = {_plain(name): name for name in RUN_COLUMNS}
     errors = []
     for column, count in Counter(header).items():
-        if count > 1:
+        if count > 1 and column:
             problem = f"column '{column}' appears {count} times"
             errors.append(StudyError(where, problem, "Keep one.", code="duplicated-column"))
         if column in CELL_COLUMNS:
@@ -248,7 +253,7 @@ def expand_rows(
     rows : list of tuple
         With the line of the sheet that each comes from.
     left_out : dict
-        As `split_rows` gives it, for all files.
+        As `latere.counts.splitting.split_rows` gives it, for all files.
 
     Raises
     ------
@@ -267,7 +272,7 @@ def expand_rows(
             errors.append(StudyError(where, problem, fix, code="invalid-split"))
         else:
             try:
-                parts, without = split_rows(row, {*RUN_COLUMNS, *CELL_COLUMNS})
+                parts, without = split_matrix(row, {*RUN_COLUMNS, *CELL_COLUMNS})
                 expanded += [(number, part) for part in parts]
                 left_out |= without
             except StudyError as error:
