@@ -114,6 +114,9 @@ rule check_runs:
         samples=STUDY.samples,
         runs={run.name: run.sample for run in STUDY.runs.values()},
         sides={contrast: STUDY.sides(contrast) for contrast in CONTRASTS},
+        warnings=[
+            f"{warning.where}: {warning.problem}. {warning.fix}" for warning in STUDY.warnings
+        ],
         genes=config["cells"]["genes"],
         min_cells=config["de"]["min_cells"],
         remove_ambient=config["cells"]["remove_ambient"],

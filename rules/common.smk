@@ -35,7 +35,8 @@ except StudyError as error:
     sys.exit(str(error))
 
 if internals.is_main(workflow):
-    for warning in find_joined(STUDY.runs.values(), STUDY.config["samples"]):
+    joined = find_joined(STUDY.runs.values(), STUDY.config["samples"])
+    for warning in (*joined, *STUDY.warnings):
         internals.logger.warning(f"WARN {warning}")
 
 # As given, and with all defaults.
@@ -140,11 +141,10 @@ def get_sides(wildcards):
 
 def get_covariates(wildcards):
     """Values of the covariates of a design, by covariate and sample."""
-    contrast = STUDY.contrasts[designs.contrast_of(wildcards.design)]
-    return {
-        column: {name: about[column] for name, about in STUDY.samples.items()}
-        for column in contrast["covariates"]
-    }
+    sides = get_sides(wildcards)
+    return STUDY.covariates(
+        designs.contrast_of(wildcards.design), [*sides["case"], *sides["control"]]
+    )
 
 
 ENVS = ["scanpy", "droplets", "celltypist", "edger", "report"]

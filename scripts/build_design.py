@@ -11,7 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from latere.design import MIN_SAMPLES, design_matrix, is_estimable
+from latere.design import MIN_SAMPLES, design_matrix, why_not_estimable
 from latere.edger import filter_by_expr
 from latere.job import run_script, start
 
@@ -54,7 +54,7 @@ def choose_samples(
 def design_group(
     sums: ad.AnnData,
     sides: Mapping[str, Sequence[str]],
-    covariates: Mapping[str, Mapping[str, str]],
+    covariates: Mapping[str, Mapping[str, str | float]],
     min_cells: int,
 ) -> tuple[dict, str]:
     """The design of one group.
@@ -66,7 +66,7 @@ def design_group(
     sides
         Names of the samples, as `case` and `control`.
     covariates
-        Values by covariate and sample.
+        Values by covariate and sample: text of a category, or a number.
     min_cells
         Fewest cells of a sample.
 
@@ -82,11 +82,8 @@ def design_group(
         return {}, reason
     samples, case = list(side_of), [side == "case" for side in side_of.values()]
     values = {name: [of[sample] for sample in samples] for name, of in covariates.items()}
-    if not is_estimable(case, list(values.values())):
-        return (
-            {},
-            "the contrast cannot be separated from its covariates in the samples left",
-        )
+    if reason := why_not_estimable(samples, case, values):
+        return {}, f"in the samples left, {reason}"
     rows = sums.obs["sample"].astype(str).tolist()
     counts = sums.X[[rows.index(name) for name in samples]].toarray()
     tested = filter_by_expr(counts.T, design_matrix(case, list(values.values())))

@@ -6,6 +6,7 @@ table.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,13 @@ from latere.checks.labels import check_labels
 from latere.checks.libraries import check_libraries
 from latere.checks.names import check_names
 from latere.checks.profiles import check_profiles
-from latere.checks.quality import check_ambient, check_cells, check_mitochondria, check_samples
+from latere.checks.quality import (
+    check_ambient,
+    check_cells,
+    check_mitochondria,
+    check_samples,
+    check_warnings,
+)
 from latere.checks.runs import COLUMNS, PASS, Run, read_run
 from latere.contract import write_table
 from latere.gene_sets import read_gene_sets
@@ -33,6 +40,7 @@ def check_runs(
     remove_ambient: bool,
     model: Model | None = None,
     markers: pd.DataFrame | None = None,
+    warnings: Iterable[str] = (),
 ) -> pd.DataFrame:
     """All checks.
 
@@ -50,6 +58,8 @@ def check_runs(
         Whether ambient RNA is removed.
     model, markers
         What labels cells: the genes of a CellTypist model, marker genes; None for what does not.
+    warnings
+        Of the design, in sentences.
 
     Returns
     -------
@@ -66,6 +76,7 @@ def check_runs(
         *check_mitochondria(runs),
         *check_cells(runs),
         *check_samples(runs, list(samples), sides, min_cells),
+        *check_warnings(warnings),
         *(check_ambient(runs) if remove_ambient else []),
         *check_sex(runs, samples),
         *check_duplicates(runs, sides),
@@ -90,7 +101,7 @@ def main(snakemake):
     about = params.sides, params.genes, params.min_cells, params.remove_ambient
     model, markers = given.get("model"), given.get("markers")
     sources = model and read_model(model), markers and read_markers(markers)
-    table = check_runs(runs, params.samples, *about, *sources)
+    table = check_runs(runs, params.samples, *about, *sources, params.warnings)
     log.info("%s", table["verdict"].value_counts().to_dict())
     for found in table[table["verdict"] != PASS].to_dict("records"):
         log.warning("%(verdict)s %(run)s, %(check)s: %(detail)s", found)

@@ -224,6 +224,11 @@ def describe_columns(study) -> str:
     return textwrap.fill(note, WIDTH, subsequent_indent="  ") + "\n"
 
 
+def describe_warnings(study) -> str:
+    """The warnings of the study, as the dry run shows them."""
+    return "".join(f"WARN {warning}\n" for warning in study.warnings)
+
+
 def tell(
     config: dict,
     sizes: Sizes,
@@ -258,7 +263,9 @@ def tell(
     left = dry_run(config, snakefile, options)
     costs = cost_jobs(jobs, sizes)
     table = sum_stages(jobs, costs, left, stages, unpacked)
-    notes = describe_columns(study) + explain(jobs, costs, sizes, unpacked)
+    notes = (
+        describe_warnings(study) + describe_columns(study) + explain(jobs, costs, sizes, unpacked)
+    )
     text = f"\n{study.name}\n\n{show(table)}\n\n{notes}\n"
     log.write_text(text, encoding="utf-8")
     print(text, flush=True)

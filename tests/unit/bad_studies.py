@@ -293,7 +293,7 @@ CASES = {
             f"r{n}\ts{n}\tm{n}.h5ad\t{'case' if n < 3 else 'control'}\t{'f' if n < 3 else 'm'}\n"
             for n in (1, 2, 3, 4)
         ),
-        ["contrast 'c'", "(sex)", "[confounded-covariate]"],
+        ["contrast 'c'", "'sex' separates", "f only in case (s1, s2)", "[confounded-covariate]"],
     ),
     "unknown chemistry": (
         base(),

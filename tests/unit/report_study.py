@@ -29,6 +29,7 @@ CONTRASTS = {
         "case": "leukemia",
         "control": "healthy",
         "covariates": [],
+        "numeric_covariates": [],
     }
 }
 CONFIG = {

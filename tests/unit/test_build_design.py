@@ -52,7 +52,11 @@ def test_samples_with_few_cells_are_left_out(sides):
 def test_confounded_covariate_is_told(cells, sides, sum_all):
     sums = sum_all(cells)
     sex = {name: "f" if name.startswith("l") else "m" for name in cells.obs["sample"].unique()}
-    assert "covariates" in design_group(sums, sides, {"sex": sex}, 10)[1]
+    reason = design_group(sums, sides, {"sex": sex}, 10)[1]
+    assert reason == (
+        "in the samples left, the covariate 'sex' separates case from control: "
+        "f only in case (l1, l2, l3), m only in control (h1, h2, h3)"
+    )
     about, reason = design_group(sums, sides, {"sex": sex | {"h3": "f"}}, 10)
     assert reason == "" and about["covariates"] == {"sex": ["f"] * 3 + ["m", "m", "f"]}
 
@@ -79,7 +83,13 @@ def study():
     samples = {f"c{n}": {"kind": "c"} for n in range(4)} | {
         f"h{n}": {"kind": "h"} for n in range(3)
     }
-    contrast = {"column": "kind", "case": "c", "control": "h", "covariates": []}
+    contrast = {
+        "column": "kind",
+        "case": "c",
+        "control": "h",
+        "covariates": [],
+        "numeric_covariates": [],
+    }
     return Study("s", {"contrasts": {"k": contrast}}, {}, samples)
 
 

@@ -119,6 +119,18 @@ def troubles(table: pd.DataFrame) -> dict:
     return dict(zip(zip(found["run"], found["check"], strict=True), found["verdict"], strict=True))
 
 
+def test_warnings_of_the_design_are_rows_of_the_study(sound):
+    warnings = ["contrast 'c': leaves out s. Fill it.", "contrast 'd': leaves out s. Fill it."]
+    about = list(sound.values()), SHEET, SIDES, "intersection", 10, True
+    table = check_runs.check_runs(*about, warnings)
+    told = table[table["check"] == "contrast"]
+    assert told["run"].eq("study").all() and told["verdict"].eq(WARN).all()
+    assert told["detail"].tolist() == [
+        "Contrast 'c': leaves out s. Fill it.",
+        "Contrast 'd': leaves out s. Fill it.",
+    ]
+
+
 def test_a_sound_study_passes(sound):
     table = check(sound)
     assert not troubles(table)

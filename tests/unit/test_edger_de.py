@@ -27,6 +27,25 @@ def test_equals_an_independent_r_script(cells, sum_all, group_design, paired, as
     assert_equals_r(compare_group(sums, about), counts, matrix)
 
 
+def test_a_number_equals_an_independent_r_script(cells, sum_all, group_design, assert_equals_r):
+    ages = {"l1": 34.0, "l2": 51.0, "l3": 38.0, "h1": 55.5, "h2": 60.0, "h3": 63.0}
+    patients = {"l1": "p1", "l2": "p2", "l3": "p1", "h1": "p1", "h2": "p2", "h3": "p2"}
+    about = group_design(cells, covariates={"sex": patients, "age": ages})
+    sums = sum_all(cells)
+    sums.obs_names = sums.obs["sample"]
+    ordered = sums[about["samples"], about["genes"]]
+    counts = pd.DataFrame(ordered.X.toarray().T, about["genes"], about["samples"])
+    design = {
+        "all": 1,
+        "case": [int(side == "case") for side in about["sides"]],
+        "sex": [int(patients[name] == "p2") for name in about["samples"]],
+        "age": [ages[name] for name in about["samples"]],
+    }
+    design = pd.DataFrame(design)
+    design["age"] = (design["age"] - design["age"].mean()) / design["age"].std(ddof=0)
+    assert_equals_r(compare_group(sums, about), counts, design)
+
+
 def test_finds_what_was_planted(cells, sum_all, group_design):
     table = compare_group(sum_all(cells), group_design(cells))
     assert set(table[table["fdr"] < 0.05]["gene_name"]) >= set(PLANTED)

@@ -144,7 +144,7 @@ def reports(tmp_path_factory):
     pages = []
     for name, more in (("hostile", HOSTILE), ("harmless", HARMLESS)):
         contrasts = {"l_vs_h": {"column": "disease", "case": "leukemia", "control": "healthy"}}
-        contrasts["l_vs_h"]["covariates"] = []
+        contrasts["l_vs_h"] |= {"covariates": [], "numeric_covariates": []}
         files, params = write_study(tmp_path_factory.mktemp(name), contrasts=contrasts)
         spoil(files, params, more)
         pages.append(build_page(files, params, "0123abc"))

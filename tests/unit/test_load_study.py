@@ -1,5 +1,7 @@
 """What a study tells of its runs and of the columns of its sheet."""
 
+from types import SimpleNamespace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -7,13 +9,20 @@ import pytest
 from count_matrices import genes
 
 from latere.errors import StudyError
+from latere.study.check import check_files, check_given
 from latere.study.config import load_schema
-from latere.study.contrasts import check_contrasts
-from latere.study.sheet import Run, check_rows, expand_rows
+from latere.study.contrasts import check_contrasts, covariates_of
+from latere.study.sheet import Run, check_rows, expand_rows, read_sheet
 from latere.study.study import load_study
 from latere.values import is_formula
 
-CONTRAST = {"column": "stage", "case": "late", "control": "early", "covariates": []}
+CONTRAST = {
+    "column": "stage",
+    "case": "late",
+    "control": "early",
+    "covariates": [],
+    "numeric_covariates": [],
+}
 
 
 @pytest.mark.parametrize(
@@ -206,3 +215,83 @@ def test_quotes_in_paths_are_rejected_where_jobs_are_submitted(load, tmp_path, r
     load(matrix=str(matrix))
     with pytest.raises(StudyError, match=r"row 2 \(run r1\): '.*O'Brien/a.h5ad' .*.quote-in-path."):
         load(matrix=str(matrix), submits=True)
+
+
+EXCEL = {
+    "quotes": 'run\tsample\tmatrix\tnote\na\ts\t"m,1.h5ad"\t"AML, ""relapsed"""\n',
+    "all in quotes": '"run"\t"sample"\t"matrix"\t"note"\r\n"a"\t"s"\t"m,1.h5ad"\t'
+    '"AML, ""relapsed"""\r\n',
+    "empty columns": 'run\tsample\tmatrix\tnote\t\t\na\ts\tm,1.h5ad\tAML, "relapsed"\t\t\n',
+    "empty columns in some rows": 'run\tsample\tmatrix\tnote\t\na\ts\tm,1.h5ad\tAML, "relapsed"\n',
+    "rows of empty cells": 'run\tsample\tmatrix\tnote\na\ts\tm,1.h5ad\tAML, "relapsed"\n'
+    '\t\t\t\n""\t""\t""\t""\n',
+    "mark of UTF-8": '\ufeff"run"\tsample\tmatrix\tnote\na\ts\tm,1.h5ad\tAML, "relapsed"\n',
+}
+
+
+@pytest.mark.parametrize("name", EXCEL)
+def test_a_sheet_as_spreadsheets_save_it(tmp_path, name):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(EXCEL[name].encode())
+    row = {"run": "a", "sample": "s", "matrix": "m,1.h5ad", "note": 'AML, "relapsed"'}
+    assert read_sheet(str(path)) == [(2, row)]
+
+
+def test_numeric_covariates_are_numbers_of_the_samples_of_a_contrast():
+    contrast = CONTRAST | {"covariates": ["batch"], "numeric_covariates": ["age"]}
+    samples = {f"s{n}": {"stage": "late", "batch": "1", "age": f"{n}.5"} for n in (1, 2)}
+    samples["other"] = {"stage": "early", "batch": "", "age": ""}
+    values = covariates_of(contrast, samples, ["s2", "s1"])
+    assert values == {"batch": {"s2": "1", "s1": "1"}, "age": {"s2": 2.5, "s1": 1.5}}
+
+
+@pytest.mark.parametrize(("ages", "offered"), [("12 34 56 78", True), ("a b c d", False)])
+def test_a_quantity_that_leaves_no_replicate_is_offered_as_a_number(ages, offered):
+    stages = ["late", "late", "early", "early"]
+    rows = [{"stage": stage, "age": age} for stage, age in zip(stages, ages.split(), strict=True)]
+    samples = {f"s{number}": row for number, row in enumerate(rows)}
+    contrasts = {"c": CONTRAST | {"covariates": ["age"]}}
+    (error,) = check_contrasts(contrasts, samples, "c.yaml", "sheet.tsv", {})
+    assert error.code == "confounded-covariate"
+    assert error.problem == "the covariate 'age' has another value in each of the 4 samples"
+    assert ("numeric_covariates" in error.fix) == offered
+    contrasts["c"] |= {"covariates": [], "numeric_covariates": ["age"]}
+    found = check_contrasts(contrasts, samples, "c.yaml", "sheet.tsv", {})
+    assert [error.code for error in found] == ([] if offered else ["not-a-number"])
+
+
+@pytest.mark.parametrize("name", ["Immune_All_Low.pkl", "Human_Lung_Atlas.pkl", "Immune_All_High"])
+def test_a_model_by_name_is_told_where_to_find_it(load, name):
+    with pytest.raises(StudyError, match=rf"'{name}' does not exist") as error:
+        load({"annotation": {"celltypist_model": name}})
+    assert "https://www.celltypist.org/models" in str(error.value)
+
+
+@pytest.mark.parametrize("section", ["deep", "cells", "contrasts", "qc"])
+def test_an_empty_section_is_called_empty(load, section):
+    with pytest.raises(StudyError, match=rf"key '{section}': is empty \[wrong-type\]") as error:
+        load({section: None})
+    assert "to use its defaults, or fill it" in str(error.value) and "None" not in str(error.value)
+
+
+@pytest.mark.parametrize("target", ["all", "report.html", "results/x/cells/cells.h5ad"])
+def test_a_target_behind_the_configuration(tmp_path, capsys, target):
+    (tmp_path / "c.yaml").write_text("study: x\n")
+    with pytest.raises(SystemExit, match=rf"(?s)\[target-as-configuration\].*`-- {target}`"):
+        check_files([tmp_path / "c.yaml", target])
+    check_files([tmp_path / "c.yaml", tmp_path / "c.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ("deep.n_latent=20", "deep: {n_latent: 20}"),
+        ("cells.samples.s1={min_genes: 1}", "cells: {samples: {s1: {min_genes: 1}}}"),
+        ("contrasts.a.covariates=[b]", "contrasts: {a: {covariates: [b]}}"),
+    ],
+)
+def test_a_key_with_dots_in_the_command_line(entry, line):
+    options = SimpleNamespace(configfile=["c.yaml"], config=["seed=1", entry], directory=None)
+    with pytest.raises(SystemExit, match=r"\[dotted-key\]") as error:
+        check_given(options)
+    assert f"`{line}`" in str(error.value)

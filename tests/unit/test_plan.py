@@ -7,7 +7,7 @@ import pytest
 from latere.cluster.sizes import Sizes
 from latere.study.sheet import Run
 from latere.study.study import Study
-from plan import cost_jobs, describe_columns, parse_jobs, show, sum_stages
+from plan import cost_jobs, describe_columns, describe_warnings, parse_jobs, show, sum_stages
 
 TEXT = """
 Job stats:
@@ -117,3 +117,14 @@ def test_columns_of_a_split_matrix_are_told():
     assert "columns that describe samples: age, sex." in told
     assert "Left out of obs: score, lane (not alike); kept (taken)." in told
     assert describe_columns(Study("s", {}, {}, {"d1": {}})) == ""
+
+
+def test_warnings_of_the_design_stand_in_the_plan():
+    contrast = {"column": "state", "case": "ill", "control": "well"}
+    contrast |= {"covariates": [], "numeric_covariates": []}
+    samples = {
+        name: {"state": state} for name, state in zip("abc", ["ill", "well", ""], strict=True)
+    }
+    study = Study("s", {"contrasts": {"k": contrast}, "samples": "sheet.tsv"}, {}, samples)
+    told = describe_warnings(study)
+    assert told.startswith("WARN contrast 'k': leaves out c,") and told.count("\n") == 2

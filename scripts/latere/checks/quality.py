@@ -7,7 +7,7 @@ from latere.design import MIN_SAMPLES
 from latere.doublets import expected_doublets
 
 # Limits remove a tail; where most cells are beyond them, the limits or the run are wrong.
-MOST_REMOVED = 0.5
+MOST_REMOVED = 1 / 3
 # An alarm needs three times the expected doublets, and a fifth of the run, as overloaded runs have
 # their share by design.
 MANY_DOUBLETS, TIMES_DOUBLETS = 0.2, 3
@@ -86,6 +86,12 @@ def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: i
             f". A side needs {MIN_SAMPLES}: widen the limits, or drop the contrast." if few else "."
         )
         yield row(STUDY, "design", FAIL if few else PASS, least, detail + fix)
+
+
+def check_warnings(warnings: list[str]):
+    """Warnings of the design, which the dry run shows, too."""
+    for warning in warnings:
+        yield row(STUDY, "contrast", WARN, np.nan, warning[:1].upper() + warning[1:])
 
 
 def check_mitochondria(runs: list[Run]):

@@ -36,7 +36,8 @@ def describe_contrasts(contrasts: dict, samples: dict) -> list[dict]:
     for name, contrast in contrasts.items():
         levels = [columns[contrast["column"]] for columns in samples.values()]
         sides = {f"n_{side}": levels.count(contrast[side]) for side in ("case", "control")}
-        covariates = ", ".join(contrast["covariates"]) or "none"
+        numbers = [f"{column} (a number)" for column in contrast["numeric_covariates"]]
+        covariates = ", ".join([*contrast["covariates"], *numbers]) or "none"
         rows.append({"name": name, **contrast, **sides, "covariates": covariates})
     return rows
 

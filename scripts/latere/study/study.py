@@ -1,13 +1,13 @@
 """The study: configuration and sheet, read and checked before the first job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from latere.errors import raise_all
+from latere.errors import StudyError, raise_all
 from latere.reads.chemistry import AUTO, Chemistry, read_chemistries
 from latere.study.config import check_config, load_schema
-from latere.study.contrasts import check_contrasts, sides
+from latere.study.contrasts import check_contrasts, covariates_of, sides
 from latere.study.groups import check_branches, check_groups
 from latere.study.limits import check_limits, limits_of
 from latere.study.named_files import check_paths, fetched
@@ -22,6 +22,7 @@ from latere.study.sheet import (
     to_runs,
 )
 from latere.study.sources import check_files, check_matrices, check_quotes, check_sources
+from latere.study.warnings import find_warnings
 from latere.urls import URL, conceal
 
 
@@ -63,6 +64,15 @@ class Study:
     def sides(self, contrast: str) -> dict[str, list[str]]:
         """Names of the samples on the two sides of a contrast, as `case` and `control`."""
         return sides(self.contrasts[contrast], self.samples)
+
+    def covariates(self, contrast: str, names: Sequence[str]) -> dict[str, dict[str, str | float]]:
+        """Values of the covariates of a contrast, by covariate and sample, for these samples."""
+        return covariates_of(self.contrasts[contrast], self.samples, names)
+
+    @property
+    def warnings(self) -> list[StudyError]:
+        """What may be wrong with the design, to be shown."""
+        return find_warnings(self.contrasts, self.samples, self.config["samples"])
 
     def limits(self, sample: str) -> dict[str, float | dict | None]:
         """Limits on the cells of a sample, as `limits_of` gives them."""
