@@ -91,6 +91,15 @@ def rules_to_run(workflow) -> set[str]:
     return {job.rule.name for job in workflow.dag.needrun_jobs()}
 
 
+def jobs_to_run(workflow) -> list[tuple[str, dict[str, str], int]]:
+    """Jobs that this run will do, as `read_dry_run` gives them; known when it starts."""
+    return [
+        (job.rule.name, dict(job.wildcards_dict), job.threads)
+        for job in workflow.dag.needrun_jobs()
+        if not job.is_norun
+    ]
+
+
 def name_report(workflow, report: Path) -> None:
     """Name the report at the end of a run that was to make it."""
     if any(job.rule.name == "report" for job in workflow.dag.jobs) and report.exists():

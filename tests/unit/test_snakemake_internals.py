@@ -189,6 +189,15 @@ def test_rules_that_are_to_run_are_known_at_the_start(call, script, tmp_path):
     assert call(text, "plan")[1][0]["rules"] == ["plan"]
 
 
+def test_jobs_that_are_to_run_are_those_of_a_dry_run(call, script):
+    start = "onstart:\n    tell(jobs=internals.jobs_to_run(workflow))\n"
+    (told,) = call(MAKES + TARGET + start, "--cores", "8")[1]
+    assert sorted(told["jobs"], key=str) == [
+        ["make", {"name": "a"}, 3],
+        ["make", {"name": "b"}, 3],
+    ]
+
+
 def test_jobs_are_read_from_a_dry_run(call, script):
     printed, _ = call(MAKES + TARGET, "-n", "--cores", "8")
     jobs = sorted(internals.read_dry_run(printed), key=str)
