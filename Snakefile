@@ -10,7 +10,7 @@ min_version("9.14")  # path variables
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from latere import snakemake_internals as internals
-from latere.cluster import efficiency, machine
+from latere.cluster import efficiency
 from latere.cluster.slurm import end_earlier_jobs, host_name, show_hidden_logs
 from latere.disk import report_full
 from latere.rerun.code import recorded_params
@@ -91,18 +91,6 @@ for step in internals.scripted_rules(workflow):
 if internals.is_main(workflow):
     keep_records_with(Path("results"), create=False)
     forget_links(Path(RESULTS))
-
-
-def require_machine():
-    """End a run on this machine that needs more than it has, unless the user insists."""
-    if internals.submits(workflow) or os.environ.get(machine.INSIST):
-        return
-    disk = machine.free_disk([Path(RESULTS), Path(config["resources"])])
-    room = internals.get_limit(workflow, "unpacked"), machine.memory(), disk
-    try:
-        machine.require_room(internals.jobs_to_run(workflow), SIZES, *room)
-    except StudyError as error:
-        sys.exit(str(error))
 
 
 onstart:

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import yaml
 from snakemake import __version__ as SNAKEMAKE
 
-from latere.cluster import needs, requests
+from latere.cluster import machine, needs, requests
 from latere.cluster.sizes import MOST_SPOTS, Sizes, Unknown
 from latere.branches import REGISTRY
 from latere.counts.parts import table_of
@@ -364,3 +364,15 @@ def simulated_samples():
 def describe_sources():
     """Sample and source of each run, for the table of the report."""
     return {run.name: {"sample": run.sample, "source": run.source} for run in STUDY.runs.values()}
+
+
+def require_machine():
+    """End a run on this machine that needs more than it has, unless the user insists."""
+    if internals.submits(workflow) or os.environ.get(machine.INSIST):
+        return
+    disk = machine.free_disk([Path(RESULTS), Path(config["resources"])])
+    room = internals.get_limit(workflow, "unpacked"), machine.memory(), disk
+    try:
+        machine.require_room(internals.jobs_to_run(workflow), SIZES, *room)
+    except StudyError as error:
+        sys.exit(str(error))

@@ -3,7 +3,7 @@
 import pytest
 
 from latere.cluster.machine import free_disk, memory, require_room
-from latere.cluster.sizes import Sizes
+from latere.cluster.sizes import ARCHIVE_BYTES, Sizes
 from latere.errors import StudyError
 from latere.study.sheet import Run
 from latere.study.study import Study
@@ -44,7 +44,7 @@ def test_disk_is_what_is_kept_and_the_runs_that_wait(sizes):
         return int(refusal(jobs, sizes, unpacked, disk=0).split(" GB of disk")[0].split()[-1])
 
     archives = peak(JOBS[:2], 1)
-    assert archives == round(3 * peak(JOBS[:1], 1), -1) or archives > 20
+    assert archives == pytest.approx(3 * 10**8 * ARCHIVE_BYTES / GB, abs=0.5)
     assert archives < peak(JOBS, 1) < peak(JOBS, 2)
 
 

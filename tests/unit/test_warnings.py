@@ -37,7 +37,7 @@ def test_a_level_in_another_writing_has_no_part(level):
     found = warn(["ill", "ill", "well", "well", level])
     assert list(found) == ["level-left-out"]
     assert (
-        f"s5, with '{level}'" in found["level-left-out"] and "case 'ill'" in found["similar-level"]
+        f"s5, with '{level}'" in found["level-left-out"] and "case 'ill'" in found["level-left-out"]
     )
     assert warn(["ill", "ill", "well", "well", "ill+drug"]) == {}
 

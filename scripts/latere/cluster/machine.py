@@ -74,7 +74,8 @@ def require_room(
         raise StudyError(
             sizes.study.name,
             f"needs more than this machine has: {'; '.join(reasons)}",
-            "Submit it to SLURM: `snakemake --profile slurm`. `snakemake plan` shows the cost by "
-            f"stage. To run it here in spite of this, set {INSIST}=1.",
+            "Submit it to SLURM: `snakemake --profile slurm`; or name another study by "
+            "`--configfile`. `snakemake plan` shows the cost by stage. To run it here in spite of "
+            f"this, set {INSIST}=1.",
             code="machine-too-small",
         )
