@@ -74,9 +74,9 @@ def test_numbers_far_from_zero_keep_their_rank():
             "the covariates p, q together separate case from control",
         ),
         (
-            {"age": list("123413"), "rin": [7.1, 8.0, 9.2, 7.7, 6.4, 8.8]},
+            {"age": list("123413"), "integrity": [7.1, 8.0, 9.2, 7.7, 6.4, 8.8]},
             "6 samples leave no replicate for a design of 6 coefficients "
-            "('age' has 4 values, 'rin' is a number)",
+            "('age' has 4 values, 'integrity' is a number)",
         ),
         ({"sex": list("fmfmfm")}, ""),
     ],
