@@ -39,8 +39,8 @@ def design_matrix(case: Sequence[bool], covariates: Sequence[Sequence[str | floa
 def _columns(values: Sequence[str | float]) -> list[np.ndarray]:
     """A covariate as columns: one for each category but the first, or the numbers standardised.
 
-    Years and RNA integrity numbers differ by orders of magnitude from 0 and 1: standardised, the rank of the matrix
-    and the fit are as exact as with categories. No coefficient of another column changes.
+    Years are far larger than 0 and 1: standardised, the rank of the matrix and the fit are as exact
+    as with categories. No coefficient of another column changes.
     """
     if any(isinstance(value, str) for value in values):
         return [
