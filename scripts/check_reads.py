@@ -9,12 +9,11 @@ from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 
-from dnaio import records_are_mates
-
 from latere.errors import StudyError
 from latere.job import run_script, start
 from latere.reads.chemistry import Chemistry
 from latere.reads.fastq import read_batches
+from latere.reads.names import are_mates, refuse_names
 
 # Letters, and the signs of an unknown base. FastQC lists frequent sequences as they are, and
 # MultiQC treats them as HTML.
@@ -85,8 +84,15 @@ def check_lane(lane: list[tuple[str, str]], needed: dict[str, int], run: str) ->
                 before + size + sum(map(len, rest)) for size, rest in zip(sizes, mates, strict=True)
             ]
             raise refuse_counts(files, counts, run)
-        if not all(map(records_are_mates, *batches)):
-            raise refuse_names(files, batches, before, run)
+        names = list(map(are_mates, *batches))
+        if not all(names):
+            at = names.index(False)
+            where = f"run {run}, {files[0]}"
+            raise refuse_names(
+                where,
+                f"spot {before + at + 1:,} has",
+                [(file, batch[at]) for file, batch in zip(files, batches, strict=True)],
+            )
         for role, file, batch in zip(roles, files, batches, strict=True):
             found = set(map(len, batch))
             if min(found) < needed[role]:
@@ -149,27 +155,6 @@ def refuse_counts(files: tuple[str], counts: list[int], run: str) -> StudyError:
         f"the files of this lane differ in their number of reads ({numbers})",
         "A copy stopped early, or one of the files was filtered alone: get them again.",
         code="read-numbers-differ",
-    )
-
-
-def refuse_names(files: tuple[str], batches: tuple, before: int, run: str) -> StudyError:
-    """The reads of a spot have different names.
-
-    Parameters
-    ----------
-    before
-        Records before these batches.
-    """
-    at = list(map(records_are_mates, *batches)).index(False)
-    names = ", ".join(
-        f"{batch[at].id} in {Path(file).name}" for file, batch in zip(files, batches, strict=True)
-    )
-    return StudyError(
-        f"run {run}, {files[0]}",
-        f"the reads of spot {before + at + 1:,} have different names ({names})",
-        "Files of different lanes or runs were mixed up, or one of them was sorted or filtered "
-        "alone: get them again.",
-        code="read-names-differ",
     )
 
 
