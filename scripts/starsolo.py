@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from latere.job import run, run_script, start
 from latere.reads.chemistry import Chemistry, solo_options
-from latere.reads.fastq import joining_command
+from latere.reads.fastq import reading_command
 from latere.reads.star import (
     ALIGNMENT,
     check_all_read,
@@ -106,8 +106,7 @@ def main(snakemake):
             # A folder that STAR makes.
             "--outTmpDir": "star",
         }
-        if chemistry.umi_read == "own":
-            options["--readFilesCommand"] = joining_command(reads, chemistry, scratch)
+        options["--readFilesCommand"] = reading_command(reads, chemistry, scratch)
         if snakemake.params.bam:
             options |= bam_options(snakemake.resources.mem_mb, snakemake.input.index)
             open_many_files()

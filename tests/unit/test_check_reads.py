@@ -83,6 +83,24 @@ def test_only_bases_are_bases(roles, odd):
     assert check_reads(roles, 1)["reads"] == 2 * SPOTS
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\n" * 3, b"\n" * 300_000], ids=["one", "three", "many"])
+def test_empty_last_lines_are_no_reads(roles, end):
+    for role in ("cdna", "index"):
+        packed, plain = map(Path, roles[role])
+        packed.write_bytes(packed.read_bytes() + gzip.compress(end))
+        plain.write_bytes(plain.read_bytes() + end)
+    assert check_reads(roles, 2)["reads"] == 2 * SPOTS
+
+
+def test_a_last_read_without_bases_is_a_read(roles):
+    path = Path(roles["index"][1])
+    whole = path.read_bytes()
+    empty = whole[: at(SPOTS, "index")] + b"@M:2:%d x\n\n+\n\n" % (SPOTS - 1)
+    for data in (empty, empty + b"\n"):
+        path.write_bytes(data)
+        assert check_reads(roles, 2)["lengths"]["index"] == [0, 8]
+
+
 def change(position, new):
     """Put something into the middle of a file."""
     return lambda data: data[:position] + new + data[position:]
@@ -114,6 +132,9 @@ SPOILT = {
     ),
     "index of another length": ("index", 2, lambda data: data[: at(9, "index")], "8 in index_L002"),
     "cut in a record": ("cdna", 2, lambda data: data[:-3], f"record {SPOTS} is broken"),
+    "empty lines within": ("cdna", 2, change(at(LATE), b"\n"), f"record {LATE} is broken"),
+    "cut before empty lines": ("cdna", 2, lambda data: data + b"@x\n\n\n", "[not-fastq]"),
+    "empty lines only": ("cdna", 2, lambda data: b"\n\n\n", "[no-reads]"),
     "no line of bases": ("cdna", 2, change(at(LATE), b"@x\n+\nFFF\n"), f"record {LATE} is broken"),
     "more bases than qualities": (
         "cdna",
@@ -134,8 +155,8 @@ SPOILT = {
         "cdna",
         2,
         lambda data: data.replace(b"@M:2:%d " % (LATE - 1), b"@M:9:9 "),
-        f"the reads of spot {LATE} have different names (M:2:{LATE - 1} in barcode_L002.fastq, "
-        "M:9:9 in cdna_L002.fastq",
+        f"spot {LATE} has reads of different spots (barcode_L002.fastq: M:2:{LATE - 1}; "
+        "cdna_L002.fastq: M:9:9;",
     ),
 }
 

@@ -15,8 +15,8 @@ from latere.reads.chemistry import (
     solo_options,
     whitelist_name,
 )
-from latere.reads.fastq import joining_command, read_barcodes
-from latere.reads.star import ALIGNMENT, link_reads, to_command
+from latere.reads.fastq import read_barcodes, reading_command
+from latere.reads.star import ALIGNMENT, link_reads, read_log, to_command
 
 TABLE = Path(__file__).resolve().parents[2] / "config" / "chemistries.tsv"
 ROW = dict(
@@ -159,8 +159,8 @@ def star(tmp_path_factory):
     return folder, molecules
 
 
-def write_lanes(folder, name, reads):
-    """Write reads as two lanes, the first gzipped."""
+def write_lanes(folder, name, reads, end=""):
+    """Write reads as two lanes, the first gzipped, and something behind the last read of each."""
     half = len(reads) // 2
     files = []
     for lane, part in enumerate((reads[:half], reads[half:]), start=1):
@@ -170,6 +170,7 @@ def write_lanes(folder, name, reads):
                 f"@s{lane}.{at} {name}\n{read}\n+\n{'F' * len(read)}\n"
                 for at, read in enumerate(part)
             )
+            + end
         )
         if lane == 1:
             subprocess.run(["gzip", path], check=True)
@@ -178,10 +179,10 @@ def write_lanes(folder, name, reads):
     return files
 
 
-def count(star, folder, chemistry, written):
+def count(star, folder, chemistry, written, end=""):
     """Matrix of STARsolo: entries by barcode (its parts joined) and gene."""
     source, _ = star
-    roles = {role: write_lanes(folder, role, part) for role, part in written.items()}
+    roles = {role: write_lanes(folder, role, part, end) for role, part in written.items()}
     lists = [source / whitelist for whitelist in chemistry.whitelists]
     reads = link_reads(folder, roles)
     options = (
@@ -197,8 +198,7 @@ def count(star, folder, chemistry, written):
             "--soloFeatures": ["Gene", "GeneFull", "Velocyto"],
         }
     )
-    if chemistry.umi_read == "own":
-        options["--readFilesCommand"] = joining_command(reads, chemistry, folder)
+    options["--readFilesCommand"] = reading_command(reads, chemistry, folder)
     subprocess.run(to_command(options), cwd=folder, check=True, capture_output=True, timeout=60)
     raw = folder / "Solo.out/Gene/raw"
     codes = (raw / "barcodes.tsv").read_text().replace("_", "").split()
@@ -243,3 +243,46 @@ def test_lists_are_read_to_their_last_line(tmp_path):
     path.write_bytes(b"\n".join(b"%08d" % at for at in range(300_000)))
     codes = [code for block in read_barcodes(path) for code in block]
     assert len(codes) == 300_000 and {len(code) for code in codes} == {8}
+
+
+@pytest.mark.tools("STAR")
+@pytest.mark.parametrize("umi_read", ["barcode", "own"])
+def test_empty_last_lines_end_no_run(star, tmp_path, umi_read):
+    """At an empty line STAR stops, and reads no further lane."""
+    _, molecules = star
+    umi = [15, 24] if umi_read == "barcode" else [1, 10]
+    chemistry = Chemistry("a", [[1, 14]], umi, umi_read, "Forward", ["whole.txt"])
+    written = {"barcode": [code + tag for code, tag, _ in molecules]}
+    if umi_read == "own":
+        written = {
+            "barcode": [code for code, *_ in molecules],
+            "umi": [tag for _, tag, _ in molecules],
+        }
+    written["cdna"] = [read for *_, read in molecules]
+    found = count(star, tmp_path, chemistry, written, end="\n\n")
+    assert sum(found.values()) == pytest.approx(len(set(molecules)), rel=0.01)
+    assert read_log(tmp_path / "Log.final.out")["reads"] == len(molecules)
+
+
+@pytest.mark.tools("STAR")
+def test_barcodes_with_an_n_are_counted(star, tmp_path):
+    """What `latere.reads.correction` counts as valid, STAR counts."""
+    _, molecules = star
+    single = Chemistry("a", [[1, 14]], [15, 24], "barcode", "Forward", ["whole.txt"])
+    parts = Chemistry(
+        "p", [[1, 8], [9, 14]], [15, 24], "barcode", "Forward", ["first.txt", "second.txt"]
+    )
+    cdna, total = [read for *_, read in molecules], len(set(molecules))
+    for name, chemistry, step, least, most in (
+        ("all", single, 1, 0.99, 1.01),
+        ("half in parts", parts, 2, 0.9, 1.01),
+        ("all in parts", parts, 1, 0, 0),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        barcodes = [
+            code + tag if at % step else f"N{code[1:]}{tag}"
+            for at, (code, tag, _) in enumerate(molecules)
+        ]
+        found = count(star, folder, chemistry, {"barcode": barcodes, "cdna": cdna})
+        assert least * total <= sum(found.values()) <= most * total

@@ -338,7 +338,7 @@ def solo_options(chemistry: Chemistry, whitelists: list) -> dict:
     -------
     dict
         Option to value, or to a list of values. A UMI that has a read of its own is taken to follow
-        the barcode, as `latere.reads.fastq.joining_command` gives it.
+        the barcode, as `latere.reads.fastq.reading_command` gives it.
     """
     first, last = chemistry.umi
     if chemistry.umi_read == "own":

@@ -21,24 +21,48 @@ JOIN = (
     'awk -F\'\\t\' \'$1 == "" || $2 == "" {{exit 1}} '
     "{{print NR % 2 ? $1 : substr($1, 1, {}) $2}}';;"
 )
+# Without empty last lines: at one, STAR ends, and reads no further lane (measured on 2.7.10b). No
+# read that is counted has an empty line: `check_reads` asks for a base at least.
+UNPACK = "*) gzip -cdf \"$1\" | tr -s '\\n';;"
 COPY_AGAIN = (
     "The file was cut off or damaged when it was written, copied or downloaded: get it again."
 )
 
 
-class _UnixLines:
-    """A file that rejects Windows line ends, which dnaio ignores and STAR reads as bases."""
+class _CleanLines:
+    """A file without empty last lines, which dnaio rejects.
+
+    It rejects Windows line ends, which dnaio ignores and STAR reads as bases.
+    """
 
     def __init__(self, file: str, _mode: str):
         self._file, self._begin = open_bytes(file, igzip.open), b""
+        # Empty lines after the last line with text, and the last two blocks up to it.
+        self._empty, self._last, self._before = 0, b"", b""
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+        # A record has at most one empty line before a line with text, so two make it invalid.
+        while data := self._file.read(size - 2 if size > 2 else size):
+            text = data.rstrip(b"\n")
+            if text:
+                return self._add(data, len(text))
+            self._empty += len(data)
+        # Only a last read without bases ends in an empty line.
+        lines = (self._before + self._last).rsplit(b"\n", 3)
+        open_end = self._empty and len(lines) == 4 and not lines[1]
+        self._empty = 0
+        return b"\n" * bool(open_end)
+
+    def _add(self, data: bytes, length: int) -> bytes:
+        """A block up to its last line with text, after the empty lines before it."""
         self._begin = self._begin or data[:1]
         # What does not begin as FASTQ (an archive, bzip2) is reported as such by dnaio.
         if self._begin == b"@" and b"\r" in data:
             raise _WindowsLines
-        return data
+        block = b"\n" * min(self._empty, 2) + data[: length + 1]
+        self._empty = max(0, len(data) - length - 1)
+        self._before, self._last = self._last, block
+        return block
 
     def close(self) -> None:
         self._file.close()
@@ -74,7 +98,7 @@ def read_batches(file: str, run: str, size: int = BATCH) -> Iterator[list]:
     where = f"run {run}, {file}"
     whole = 0
     try:
-        with dnaio.open(file, fileformat="fastq", opener=_UnixLines) as reader:
+        with dnaio.open(file, fileformat="fastq", opener=_CleanLines) as reader:
             try:
                 while batch := list(islice(reader, size)):
                     yield batch
@@ -120,31 +144,32 @@ def read_barcodes(whitelist: Path) -> Iterator[list[bytes]]:
         raise StudyError(str(whitelist), problem, COPY_AGAIN, code="damaged-file") from None
 
 
-def joining_command(reads: dict, chemistry: Chemistry, folder: Path) -> list[str]:
-    """Command with which STAR reads a file (``--readFilesCommand``), the UMI joined to its barcode.
+def reading_command(reads: dict, chemistry: Chemistry, folder: Path) -> list[str]:
+    """Command with which STAR reads a file (``--readFilesCommand``).
 
     Parameters
     ----------
     reads
         Files by role and lane, as STAR is given them; relative to the folder.
     chemistry
-        Of the run; its UMI has a read of its own.
+        Of the run.
     folder
         Where STAR runs; the script that the command runs is written there.
 
     Returns
     -------
     list
-        Words of the command. It gives a barcode file with the UMIs of its lane behind the barcodes,
-        and any other file as it is, gzipped or not.
+        Words of the command. Where the UMI has a read of its own, it gives a barcode file with the
+        UMIs of its lane behind the barcodes. It gives any other file as it is, gzipped or not, but
+        without empty last lines.
     """
-    lanes = [
-        f"{shlex.quote(barcode)}) "
-        + JOIN.format(*map(shlex.quote, (barcode, umi)), chemistry.barcode_end)
-        for barcode, umi in zip(reads["barcode"], reads["umi"], strict=True)
-    ]
-    script = Path(folder, "join.sh")
-    script.write_text(
-        "\n".join(['case "$1" in', *lanes, '*) gzip -cdf "$1";;', "esac", ""]), encoding="utf-8"
-    )
+    lanes = []
+    if chemistry.umi_read == "own":
+        lanes = [
+            f"{shlex.quote(barcode)}) "
+            + JOIN.format(*map(shlex.quote, (barcode, umi)), chemistry.barcode_end)
+            for barcode, umi in zip(reads["barcode"], reads["umi"], strict=True)
+        ]
+    script = Path(folder, "read.sh")
+    script.write_text("\n".join(['case "$1" in', *lanes, UNPACK, "esac", ""]), encoding="utf-8")
     return ["bash", script.name]
