@@ -14,11 +14,13 @@ from latere.reads.fastq import read_barcodes, read_batches
 # The first reads of a run come from the edge of the flow cell and can be poor, so the sample is
 # drawn evenly from many more.
 RECORDS, SAMPLE = 400_000, 10_000
-MIN_VALID = 0.5
+# Of a chemistry that the sheet names fewer are accepted, with a warning: a user knows the kit. Of
+# another list chance and barcodes in common make at most 0.19.
+MIN_VALID, MIN_NAMED = 0.5, 0.25
 # A share that is this much below another cannot come from lists that have barcodes in common: of
 # the lists of 10x no two share more than 11 % (measured on ngs-tools 1.8.6).
 CLEARLY = 0.15
-# Share of barcodes with an N above which the cycles of the barcode were read badly.
+# Share of barcodes with an N above which the barcode read is of low quality.
 POOR = 0.1
 
 
@@ -59,10 +61,13 @@ class Match:
         The chemistry.
     shares
         By mate, the share of reads with a barcode of its lists.
+    corrected
+        Whether barcodes count that STARsolo corrects.
     """
 
     chemistry: Chemistry
     shares: list[float]
+    corrected: bool = False
 
     @property
     def at(self) -> int:
@@ -177,7 +182,8 @@ def choose(
     """
     ranked = sorted(matches.values(), key=lambda match: match.share, reverse=True)
     open_to = [match for match in ranked if match.chemistry.name in asked]
-    valid = [match for match in open_to if match.share >= MIN_VALID]
+    needed = MIN_NAMED if len(asked) == 1 and ranked[0].share < MIN_VALID else MIN_VALID
+    valid = [match for match in open_to if match.share >= needed]
     if not valid:
         raise refuse_barcodes(ranked, open_to, mates, where)
     fitting = [
@@ -204,7 +210,7 @@ def choose(
             "Name the chemistry in the sheet.",
             code="several-chemistries",
         )
-    twice = [mate for mate, share in zip(mates, best.shares, strict=True) if share >= MIN_VALID]
+    twice = [mate for mate, share in zip(mates, best.shares, strict=True) if share >= needed]
     if len(twice) > 1:
         raise StudyError(
             where,
@@ -254,11 +260,16 @@ def refuse_barcodes(
     poor = unread / len(mate.sequences)
     fix = "The reads are of another kit or technology: for one of your own, add a row to the table."
     if poor > POOR:
-        fix = f"{poor:.0%} of them have an N in it: the cycles of the barcode were read badly."
+        fix = f"{poor:.0%} of them have an N in it: the barcode read is of low quality."
+    if not named and ranked[0].share >= MIN_NAMED:
+        name = ranked[0].chemistry.name
+        fix += f" If the library is of {name}, name it in the sheet to count what can be counted."
     best = f" ({shares})" if named else f"; at best {describe(ranked[:1], mates)}"
+    needed = MIN_NAMED if named else MIN_VALID
     return StudyError(
         where,
-        f"less than {MIN_VALID:.0%} of the first reads have a barcode {of}{best}",
+        f"less than {needed:.0%} of the first reads have a barcode {of}, even with one base "
+        f"corrected as STAR does{best}",
         fix,
         code="unknown-barcodes",
     )
@@ -287,7 +298,9 @@ def tell_evidence(matches: list[dict[str, Match]], lane: list[Mate], chosen: lis
         share = sum(match[name].shares[first.at] for match in matches) / len(matches)
         mate, needed = lane[first.at], first.chemistry.barcode_read_length
         if name in chosen:
-            verdict = "fits" if len(chosen) == 1 else "fits; the strand tells"
+            verdict = "fits" if share >= MIN_VALID else "named in the sheet; few barcodes are valid"
+            verdict += "; the strand decides" * (len(chosen) > 1)
+            verdict += ", with one base corrected" * any(match[name].corrected for match in matches)
         elif share < MIN_VALID:
             verdict = f"under {MIN_VALID:.0%} valid"
         elif mate.lengths[0] < needed:

@@ -1,14 +1,14 @@
 """Which read is barcode, UMI, cDNA or index: by content, never by the number of a file."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-
-from dnaio import records_are_mates
 
 from latere.errors import StudyError
 from latere.reads.chemistry import Chemistry
+from latere.reads.correction import correct_lane
 from latere.reads.matching import (
+    MIN_VALID,
     Match,
     Mate,
     choose,
@@ -18,6 +18,7 @@ from latere.reads.matching import (
     read_mate,
     tell_evidence,
 )
+from latere.reads.names import are_mates, refuse_names
 
 # Sample indices have 8 or 10 bases; the spacer of a multiome library, the longest, 24.
 MAX_INDEX_LENGTH = 24
@@ -69,7 +70,18 @@ def assign_roles(
     for number, (mates, lane) in enumerate(zip(lanes, matches, strict=True), start=1):
         where = f"run {run}, lane {number}"
         check_mates(mates, where)
+        if all(match.share < MIN_VALID for match in lane.values()):
+            lane |= correct_lane(mates, chemistries)
         close = choose(asked, lane, mates, where)
+        if close[0].corrected:
+            logging.warning(
+                "WARN: %s: %.1f%% of the first reads have a barcode of %s as it is or with one "
+                "base corrected, fewer than %.0f%% as it is",
+                where,
+                100 * close[0].share,
+                close[0].chemistry.name,
+                100 * MIN_VALID,
+            )
         candidates = {match.chemistry.name for match in close}
         roles = roles_of_lane(close[0], mates, where)
         found.append((candidates, roles))
@@ -119,13 +131,9 @@ def check_mates(mates: list[Mate], where: str) -> None:
     StudyError
         They do not.
     """
-    if len(mates) > 1 and not records_are_mates(*(mate.first for mate in mates)):
-        names = "; ".join(f"{Path(mate.file).name}: {mate.first.id}" for mate in mates)
-        raise StudyError(
-            where,
-            f"its files begin with different spots ({names})",
-            "List the same lanes in the same order for each read.",
-            code="read-names-differ",
+    if not are_mates(*(mate.first for mate in mates)):
+        raise refuse_names(
+            where, "its files begin with", [(mate.file, mate.first) for mate in mates]
         )
 
 
