@@ -1,13 +1,21 @@
 # latere: what does deep learning find in single cells that a careful manual analysis does not?
 # The map: configuration, rules in the order data flows, the targets.
 import atexit
+import os
 import sys
 
 from snakemake.utils import min_version
 
 min_version("9.14")  # path variables
 
-sys.path.insert(0, f"{workflow.basedir}/scripts")
+# The folder of this file, which may be a module of another Snakefile.
+HERE = str(workflow.current_basedir)
+if not os.path.isdir(HERE):
+    sys.exit(
+        f"{HERE}: the workflow imports modules from its folder, which Snakemake does not fetch "
+        "[remote-workflow]\n  -> Clone the repository, and name the Snakefile of the clone."
+    )
+sys.path.insert(0, f"{HERE}/scripts")
 
 from latere import snakemake_internals as internals
 from latere.cluster import efficiency
@@ -86,7 +94,7 @@ SHARED = {"prefetch", "download", "star_index"}
 in_conda = internals.uses_conda(workflow)
 for step in internals.scripted_rules(workflow):
     if step.name not in SHARED:
-        internals.add_params(step, recorded_params(step, Path(workflow.basedir), in_conda))
+        internals.add_params(step, recorded_params(step, Path(HERE), in_conda))
 
 if internals.is_main(workflow):
     keep_records_with(Path("results"), create=False)

@@ -26,7 +26,7 @@ try:
     STUDY = load_study(
         config,
         source=os.path.relpath(CONFIGFILES[-1]),
-        tables=Path(workflow.basedir) / "config",
+        tables=Path(HERE) / "config",
         # Loaded by the profile for SLURM, in a dry run too.
         submits="latere.cluster.executor" in sys.modules,
     )
@@ -168,7 +168,7 @@ def get_versions(wildcards):
 
 def get_packages(wildcards):
     """Names of the conda packages of an environment."""
-    text = Path(workflow.basedir, "envs", f"{wildcards.env}.yaml").read_text(encoding="utf-8")
+    text = Path(HERE, "envs", f"{wildcards.env}.yaml").read_text(encoding="utf-8")
     lines = yaml.safe_load(text)["dependencies"]
     return [line.split()[0] for line in lines if isinstance(line, str)]
 
@@ -342,7 +342,7 @@ def report_input(wildcards):
 
 def report_templates():
     """Templates, style and scripts of the report: an edit of one writes it anew."""
-    folder = Path(workflow.basedir) / "scripts/latere/report/templates"
+    folder = Path(HERE) / "scripts/latere/report/templates"
     return [os.path.relpath(file) for file in sorted(folder.rglob("*.*")) if file.is_file()]
 
 

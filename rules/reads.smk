@@ -112,8 +112,8 @@ rule fastqc:
 
 rule multiqc:
     input:
-        config=os.path.relpath(f"{workflow.basedir}/config/multiqc.yaml"),
-        css=os.path.relpath(f"{workflow.basedir}/config/multiqc.css"),
+        config=os.path.relpath(f"{HERE}/config/multiqc.yaml"),
+        css=os.path.relpath(f"{HERE}/config/multiqc.css"),
         fastqc=expand(
             "<results>/read_qc/fastqc/{run}_{role}_fastqc.zip",
             run=SEQUENCED_RUNS,

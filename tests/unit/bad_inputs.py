@@ -61,8 +61,9 @@ def write_study(folder: Path) -> None:
     """A valid study, and whole files of each kind beside it."""
     tables = folder / "config"
     tables.mkdir()
-    for name in ("chemistries", "gene_sets", "markers", "published_cells"):
+    for name in ("chemistries", "gene_sets", "markers", "published_cells", "references"):
         shutil.copy(ROOT / f"config/{name}.tsv", tables)
+    shutil.copytree(ROOT / "config/schemas", tables / "schemas")
     (folder / CONFIG).write_text(yaml.safe_dump(base()))
     (folder / SHEET).write_text(sheet(rows()))
     counts = csr_matrix(np.diag([3, 1, 4, 1]).astype(np.float32))

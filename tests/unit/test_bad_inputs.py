@@ -145,14 +145,14 @@ def study(tmp_path_factory, root):
     bad_inputs.write_study(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        dry_run(root / "config")  # loads what else the children share
+        dry_run(Path("config"))  # loads what else the children share
     return folder
 
 
 @pytest.mark.parametrize("kind", bad_inputs.KINDS)
-def test_message(kind, study, root):
+def test_message(kind, study):
     cases, unclear = list(bad_inputs.KINDS[kind]()), []
-    results = outcomes(cases, study, root / "config")
+    results = outcomes(cases, study, Path("config"))
     counts = Counter(became for became, _ in results)
     for case, (became, text) in zip(cases, results, strict=True):
         if became != "clear":
@@ -164,7 +164,7 @@ def test_message(kind, study, root):
 def test_valid_study_passes(study, root, monkeypatch):
     """Each case fails for its own reason: what it changes is valid."""
     monkeypatch.chdir(study)
-    dry_run(root / "config")
+    dry_run(Path("config"))
     layout = {"layer": "", "subset": "", "barcodes": ""}
     for files in (["m1.h5ad"], ["dense.h5ad"], ["10x.h5"]):
         counts, _ = load_counts.load_counts(files, layout, "r", 1)

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from latere.urls import find_fault
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # Characters of a name, as in the schemas: files are called by it.
 MOST_NAME = 100
+# Defaults that begin so are files of the workflow.
+TABLES = "config/"
 # Keys under new names, by those of before.
 MOVED = {"cells.n_highly_variable": "manual.n_highly_variable"}
 
@@ -24,6 +27,27 @@ MOVED = {"cells.n_highly_variable": "manual.n_highly_variable"}
 def load_schema(path: Path) -> dict:
     """A JSON schema written as YAML."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def locate_tables(schema: Mapping, workflow: Path) -> dict:
+    """A schema whose default tables lie in the folder of the workflow.
+
+    All paths that a user writes are relative to the working directory, which may be another folder
+    (`snakemake --directory`, a deployment).
+
+    Parameters
+    ----------
+    workflow
+        The folder of the Snakefile.
+    """
+    located = dict(schema)
+    default = schema.get("default")
+    if schema.get("format") == "path" and str(default).startswith(TABLES):
+        located["default"] = os.path.relpath(workflow / default)
+    if "properties" in schema:
+        parts = schema["properties"].items()
+        located["properties"] = {key: locate_tables(part, workflow) for key, part in parts}
+    return located
 
 
 def check_config(config: Mapping, source: str, schema: dict) -> dict:

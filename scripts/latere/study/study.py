@@ -6,7 +6,7 @@ from pathlib import Path
 
 from latere.errors import StudyError, raise_all
 from latere.reads.chemistry import AUTO, Chemistry, read_chemistries
-from latere.study.config import check_config, load_schema
+from latere.study.config import check_config, load_schema, locate_tables
 from latere.study.contrasts import check_contrasts, covariates_of, sides
 from latere.study.groups import check_branches, check_groups
 from latere.study.limits import check_limits, limits_of
@@ -103,7 +103,8 @@ def load_study(config: Mapping, source: str, tables: Path, submits: bool = False
     StudyError
         What is wrong: all problems of one stage at once.
     """
-    config = check_config(config, source, load_schema(tables / "schemas/config.schema.yaml"))
+    schema = load_schema(tables / "schemas/config.schema.yaml")
+    config = check_config(config, source, locate_tables(schema, tables.parent))
     if "reference" in config:
         releases = read_releases(tables / "references.tsv")
         config["reference"] = resolve(config["reference"], releases, source)
