@@ -42,8 +42,7 @@ SMALL = {
     "simulate_sra",
     "train_demo_model",
     "compare_truth",
-    # Submits nothing, and runs where Snakemake does.
-    "plan",
+    "plan",  # submits nothing, and runs where Snakemake does
 }
 
 
