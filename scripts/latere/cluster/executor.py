@@ -98,16 +98,17 @@ class Executor(plugin.Executor):
     site: Mapping = {"partitions": {}, "qos": None, "constraint": None}
 
     def __post_init__(self, *args, **kwargs) -> None:
-        super().__post_init__(*args, **kwargs)
-        if self._partitions is None:
-            self._partitions = list_partitions(self.site)
+        # First: from then on, a thread asks for the states of jobs.
         self._silence, self._missed = Silence(), set()
-        self._answered = True
-        self._choose_command()
+        self._answered, self._longest_pause = True, float("inf")
         self._states: dict[str, str] = {}
         self._active: set[str] = set()
         self._lost: set[JobExecutorInterface] = set()
         self._losses: Counter[JobExecutorInterface] = Counter()
+        super().__post_init__(*args, **kwargs)
+        if self._partitions is None:
+            self._partitions = list_partitions(self.site)
+        self._choose_command()
         self._excluded = set(self._failed_nodes)
         # Its own warning says that SLURM will resume the job, which the profile forbids.
         self._preemption_warning = True
@@ -123,7 +124,6 @@ class Executor(plugin.Executor):
             self._command, why = "squeue", "sacct is missing, or --slurm-status-command says so"
         else:
             self._command, why = choose_command(self.run_uuid)
-        self._longest_pause = float("inf")
         self.logger.info(f"Job states are read with {self._command}: {why}.")
         if self._command == "squeue" and (age := get_min_job_age()):
             self._longest_pause = max(1, age // LOOKS)
