@@ -73,6 +73,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={ports[slurmdbd]}
 AccountingStoragePass={folder}/munge.socket
 AccountingStorageEnforce=limits,qos
+EnforcePartLimits=ALL
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 """
