@@ -82,6 +82,7 @@ def retry(url: str, attempt: Callable, log, pause: float):
                     code="download-failed",
                 ) from None
             time.sleep(pause * 2 ** (number - 1))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def download(url: str, path: Path, checksums: str, log, pause: float = PAUSE) -> None:

@@ -76,7 +76,7 @@ def read_model(path: str | Path) -> Model:
             classifier = pickle.load(file)["Model"]
         return Model(np.asarray(classifier.features), np.abs(classifier.coef_).sum(axis=0))
     # A pickle may raise anything.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         problem = f"cannot be read as a CellTypist model: {type(error).__name__}: {error}"
         fix = "Name a model that celltypist has written, or remove it to use marker genes."
         raise StudyError(str(path), problem, fix, code="unreadable-model") from None

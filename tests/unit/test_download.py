@@ -37,7 +37,8 @@ def server():
         def do_GET(self):
             seen.append(self.path)
             if self.path not in files:
-                return self.send_error(404)
+                self.send_error(404)
+                return
             content = files[self.path]
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))

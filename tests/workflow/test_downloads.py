@@ -153,7 +153,8 @@ def guarded(tmp_path):
         def do_GET(self):
             seen.extend(path.stat().st_mode & 0o777 for path in holding(tmp_path, "SECRET123"))
             if "SECRET123" not in self.path and self.headers["Authorization"] != login:
-                return self.send_error(401)
+                self.send_error(401)
+                return
             content = file.read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))

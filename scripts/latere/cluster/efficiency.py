@@ -224,7 +224,7 @@ def tell(logs: Iterable[str], results: str) -> None:
                 for row in rows
             )
     # Snakemake would take any error of a handler for a failure of the run.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         logger.warning(f"No table of what the jobs used: {error}.")
         return
     logger.info(f"{told}\nAs a table: {file}")

@@ -101,16 +101,18 @@ def _other_file(path: str, changed: float) -> str:
     def of_link(name, link):
         if isinstance(link, h5py.ExternalLink):
             return f"'{name}' is a link to '{link.path}' in '{link.filename}'"
+        return None
 
     def of_data(name, item):
         if not isinstance(item, h5py.Dataset):
             return None
         if item.external:
-            return f"the values of '{name}' lie in '{item.external[0][0]}'"
+            return f"the values of '{name}' are in '{item.external[0][0]}'"
         if item.is_virtual:
             # A point means the file itself.
             others = {source.file_name for source in item.virtual_sources()} - {"."}
-            return f"the values of '{name}' lie in '{min(others)}'" if others else None
+            return f"the values of '{name}' are in '{min(others)}'" if others else None
+        return None
 
     with h5py.File(path) as file:
         return file.visititems_links(of_link) or file.visititems(of_data) or ""
