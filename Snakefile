@@ -114,13 +114,13 @@ onstart:
 
 onsuccess:
     forget_records(Path(RESULTS))
-    efficiency.tell(log, RESULTS)
+    efficiency.report(log, RESULTS)
     internals.name_report(workflow, Path(RESULTS, "report.html"))
 
 
 onerror:
     show_hidden_logs(log)
-    efficiency.tell(log, RESULTS)
+    efficiency.report(log, RESULTS)
 
 
 rule all:

@@ -17,4 +17,4 @@ rule plan:
     run:
         import plan
 
-        plan.tell(GIVEN, SIZES, workflow, int(UNPACKED), in_conda, Path(log[0]))
+        plan.print_plan(GIVEN, SIZES, workflow, int(UNPACKED), in_conda, Path(log[0]))

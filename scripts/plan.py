@@ -229,7 +229,7 @@ def describe_warnings(study) -> str:
     return "".join(f"WARN {warning}\n" for warning in study.warnings)
 
 
-def tell(
+def print_plan(
     config: dict,
     sizes: Sizes,
     workflow,

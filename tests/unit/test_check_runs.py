@@ -122,7 +122,7 @@ def troubles(table: pd.DataFrame) -> dict:
 def test_warnings_of_the_design_are_rows_of_the_study(sound):
     warnings = ["contrast 'c': leaves out s. Fill it.", "contrast 'd': leaves out s. Fill it."]
     about = list(sound.values()), SHEET, SIDES, "intersection", 10, True
-    table = check_runs.check_runs(*about, warnings)
+    table = check_runs.check_runs(*about, warnings=warnings)
     told = table[table["check"] == "contrast"]
     assert told["run"].eq("study").all() and told["verdict"].eq(WARN).all()
     assert told["detail"].tolist() == [

@@ -9,7 +9,7 @@ import pytest
 from latere.cluster import efficiency
 from latere.cluster.accounting import read_sacct, to_mb, to_seconds
 from latere.cluster.advice import Row, advise
-from latere.cluster.efficiency import render, tabulate, tell
+from latere.cluster.efficiency import render, report, tabulate
 from latere.snakemake_internals import read_groups, read_submissions
 
 # Of a run with Snakemake 9.27 and its plugin 2.8 on SLURM 22.05; job 67 was made to pass its limit.
@@ -152,7 +152,7 @@ def test_sizes_and_times_of_slurm():
 
 def test_log_of_a_local_run_has_no_slurm_jobs(results):
     (results / "log").write_text("Building DAG of jobs...\n")
-    tell([str(results / "log")], str(results))
+    report([str(results / "log")], str(results))
     assert not list((results / "logs").iterdir())
 
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_ends_no_run(results, monkeypatch, caplog):
     assert {row.rule for row in tabulate(bare, SACCT, results)} > {"count_assign_roles_starsolo"}
     (results / "log").write_text(bare)
     monkeypatch.setattr(efficiency, "ask_sacct", lambda ids: "31|RUNNING|x|||||||\n")
-    tell([str(results / "log")], str(results))
+    report([str(results / "log")], str(results))
     assert "No table of what the jobs used" in caplog.text
 
 
@@ -182,7 +182,7 @@ def test_without_accounting_that_is_said(results, monkeypatch, caplog):
     (results / "sacct").chmod(0o755)
     (results / "log").write_text(LOG)
     monkeypatch.setenv("PATH", str(results), prepend=":")
-    tell([str(results / "log")], str(results))
+    report([str(results / "log")], str(results))
     assert not (results / "logs/efficiency.tsv").exists()
     assert "Slurm accounting storage is disabled" in caplog.text
 
@@ -194,7 +194,7 @@ def test_table_is_written(results, monkeypatch):
     (results / "sacct").chmod(0o755)
     (results / "log").write_text(LOG)
     monkeypatch.setenv("PATH", str(results), prepend=":")
-    tell([str(results / "log")], str(results))
+    report([str(results / "log")], str(results))
     with (results / "logs/efficiency.tsv").open() as handle:
         table = list(csv.DictReader(handle, delimiter="\t"))
     assert table[-1]["rule"] == "train_scvi"

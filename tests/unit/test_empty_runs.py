@@ -87,7 +87,7 @@ def study(tmp_path, root, monkeypatch):
         job(select_cells, "", files["scores"], tables, limits=rules, doublets="drop", runs=runs)
         given = files | tables | {"gene_sets": gene_sets}
         about = {"samples": {name: {} for name in names}, "runs": runs, "genes": "intersection"}
-        checks = {"sides": {}, "min_cells": 10, "remove_ambient": True, "seed": 0}
+        checks = {"sides": {}, "min_cells": 10, "remove_ambient": True, "seed": 0, "warnings": []}
         job(check_runs, "", given, {"checks": str(tmp_path / "checks.tsv")}, **about, **checks)
         figures = {name: str(tmp_path / f"{name}.svg") for name in FIGURES}
         job(plot_cells, "", given, figures, runs=runs)

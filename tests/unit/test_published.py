@@ -38,7 +38,7 @@ def test_rows_in_order_without_comments(tmp_path):
         (f"{HEAD}run\tr1\n", "row-length", "row 2: has 2 columns, the header has 5"),
         (f"{HEAD}run\tr1\t12\t=1+1\tx\n", "formula", "row 2: the source '=1+1'"),
         (f"{HEAD}run\tr1\t12\tA\t@SUM(A1)\n", "formula", "row 2: the reference"),
-        (f'{HEAD}run\tr1\t5\t"A\tx\nlane\tr1\t6\tB\ty\n', "invalid-value", "row 3: level 'lane'"),
+        (f'{HEAD}run\tr1\t5\t"A\tx\nlane\tr1\t6\tB\ty\n', "unmatched-quote", "row 2"),
         (f"{HEAD}run\tr1\t5\tA\tx\nrun\tr1\t6\tA\ty\n", "duplicated-row", "row 3: run 'r1'"),
     ],
 )

@@ -44,8 +44,8 @@ def test_methods_describe_the_scores_that_only_the_groups_use(tmp_path):
     groups.to_parquet(files.groups)
     text = text_of(sections_of(build_page(files, params, "0123abc"))["methods"])
     for words in (
-        "with a CellTypist model (CellTypist model.pkl sha256:0123;",
-        "by marker genes (markers mine.tsv), with the label of the highest score",
+        "with CellTypist model.pkl sha256:0123 (Dom",
+        "by marker genes (table mine.tsv), with the label of the highest score",
         "the label of most of its cells by the CellTypist model.",
         "groups of cells, which are given by markers: markers mine.tsv",
     ):

@@ -170,7 +170,7 @@ def test_gpus_of_a_node(gres, models):
         ("jobs: 5\njobs: 6", "row 2: key 'jobs': the key appears twice, first in row 1"),
         ("account: lab", "the key 'partitions' is missing"),
         ("partitions: {}", "partitions"),
-        ("partitions: {main: }", "None is of type NoneType, not object"),
+        ("partitions: {main: }", "is empty"),
         ("partitions: {main: {max_mem: 1}}", "Did you mean 'partitions.main.max_mem_mb'?"),
         ("partitions: {main: {max_mem_mb: 64GB}}", "'64GB' is of type str, not integer"),
         ("partitions: {main: {max_runtime: soon}}", "[not-a-time]"),

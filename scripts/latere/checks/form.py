@@ -19,7 +19,13 @@ SAME_RELEASE = 0.98
 MANY_TWICE = 0.01
 # A second species has more of the genes than viruses, transgenes or spike-ins.
 SECOND_SPECIES, MIXED = 0.1, "mixed"
-KINDS = {"ensembl": "Ensembl ids", "symbol": "gene symbols", "other": "ids of another kind"}
+BARCODES = {
+    "raw": "All barcodes (raw)",
+    "filtered": "Only cells (filtered)",
+    "both": "All barcodes, with the cells named",
+}
+DECIDED = {"data": "by the data", "sheet": "by the sheet", "source": "by the source of the counts"}
+KINDS = {"ensembl": "Ensembl ids", "symbol": "gene symbols", "other": "other ids"}
 
 
 def check_counts(run: Run) -> dict:
@@ -47,9 +53,8 @@ def check_barcodes(runs: list[Run]):
         about = run.facts["barcodes"]
         agree = about["kind"] in ("both", about["looks"])
         detail = (
-            f"{about['number']:,} barcodes, none duplicated; {about['kind']}, as the "
-            f"{about['decided_by']} {'show' if about['decided_by'] == 'data' else 'says'}: "
-            f"{about['reason']}."
+            f"{about['number']:,} barcodes, none duplicated. {BARCODES[about['kind']]}, "
+            f"{DECIDED[about['decided_by']]}: {about['reason']}."
         )
         fix = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
         yield row(run.name, "barcodes", PASS if agree else WARN, about["number"], detail + fix)
@@ -70,13 +75,13 @@ def check_genes(runs: list[Run]):
         has = share * len(run.genes) / max(len(usual), 1)
         verdict = PASS if min(share, has) >= SAME_RELEASE else WARN
         detail = (
-            f"{len(run.genes):,} genes by {KINDS[about['kind']]}"
+            f"{len(run.genes):,} genes, named by {KINDS[about['kind']]}"
             f"{' (versions cut)' if about['versions'] else ''}"
         )
         if len(runs) > 1:
             detail += (
-                f"; {share:.1%} of them are in more than half of the runs, "
-                f"and it has {min(has, 1):.1%} of the {len(usual):,} genes that are"
+                f". {len(usual):,} genes are in more than half of the runs: this run has "
+                f"{min(has, 1):.1%} of them, and {share:.1%} of its genes are among them"
             )
         fix = ""
         if not len(run.genes) or share < SAME_GENES:
@@ -120,8 +125,8 @@ def check_shared_genes(runs: list[Run], how: str):
         else f"{len(seen) - len(shared):,} count 0 in the runs that lack them"
     )
     detail = (
-        f"{len(shared):,} genes are in all {len(runs)} runs, {len(seen):,} in any; by {how} "
-        f"the study has {len(kept):,}, and {loss}"
+        f"{len(shared):,} genes are in all {len(runs)} runs, {len(seen):,} in any run. The {how} "
+        f"has {len(kept):,}, and {loss}"
     )
     few = len(shared) < SAME_RELEASE * len(usual)
     verdict = PASS if not few else FAIL if len(shared) < SAME_GENES * len(usual) else WARN
@@ -159,7 +164,7 @@ def find_species(run: Run) -> tuple[str, str]:
         if number > SECOND_SPECIES * len(run.genes)
     }
     if len(parts) > 1:
-        named = [f"{number:,} genes are named as of {name}" for name, number in parts.items()]
+        named = [f"{number:,} genes have names of {name}" for name, number in parts.items()]
         return MIXED, ", ".join(named)
     human, mouse = about["human"], about["mouse"]
-    return about["name"], f"{human:,} genes are named as of human, {mouse:,} as of mouse"
+    return about["name"], f"{human:,} genes have human names, {mouse:,} mouse names"

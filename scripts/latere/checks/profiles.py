@@ -109,7 +109,9 @@ def check_profiles(runs: list[Run]):
     for at, run in enumerate(names):
         other = nearest[at]
         twin = f"run {names[other]} of sample {of[other]}"
-        numbers = f"Its profile varies from that of the nearest, {twin}, by {least[at]:.2f}"
+        numbers = (
+            f"The nearest profile of another sample is that of {twin}: distance {least[at]:.2f}"
+        )
         clear = np.flatnonzero(~same[at] & (found.noise[at] <= CLEAR_NOISE))
         if len(clear):
             halves = least[at] < ONE_LIBRARY and other in clear
@@ -127,14 +129,14 @@ def check_profiles(runs: list[Run]):
                 ": it may belong there. Look for a swap; runs of one sample that hold other cells "
                 "(sorted) or were made in other batches look so, too."
             )
-            numbers += f", from that of the nearest run of its own sample by {own.min():.2f}"
+            numbers += f"; to the nearest run of its own sample {own.min():.2f}"
             verdict, fix = (WARN, fix) if swapped else (PASS, ".")
             yield row(run, "sample of the run", verdict, own.min(), numbers + fix)
         if len(set(of)) >= ENOUGH_SAMPLES:
             far = least[at] > max(FAR, OUTLYING * typical)
             detail = (
-                f"Its profile varies from that of the nearest, {twin}, by {least[at]:.2f}; half of "
-                f"the runs by {typical:.2f} or less"
+                f"The distance to the nearest profile of another sample is {least[at]:.2f}; the "
+                f"median of the runs is {typical:.2f}"
             )
             fix = ". Check tissue, kit and annotation of this run." if far else "."
             yield row(run, "outlier", WARN if far else PASS, least[at], detail + fix)

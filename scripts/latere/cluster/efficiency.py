@@ -195,7 +195,7 @@ def with_gpu(rows: Iterable[Row], results: Path) -> list[Row]:
     ]
 
 
-def tell(logs: Iterable[str], results: str) -> None:
+def report(logs: Iterable[str], results: str) -> None:
     """Print the table of a run and write it; nothing if the run did not use SLURM.
 
     For `onsuccess` and `onerror`: nothing that goes wrong here ends the run.

@@ -275,7 +275,7 @@ def refuse_barcodes(
     )
 
 
-def tell_evidence(matches: list[dict[str, Match]], lane: list[Mate], chosen: list[str]) -> list:
+def describe_evidence(matches: list[dict[str, Match]], lane: list[Mate], chosen: list[str]) -> list:
     """For each chemistry of the table, how well the run fits it.
 
     Parameters

@@ -13,10 +13,10 @@ from latere.reads.matching import (
     Mate,
     choose,
     describe,
+    describe_evidence,
     match_lanes,
     parts,
     read_mate,
-    tell_evidence,
 )
 from latere.reads.names import are_mates, refuse_names
 
@@ -49,7 +49,7 @@ def assign_roles(
         run; candidates (by name the chemistry: one, or several that differ in strand only);
         valid_barcodes (share of the first reads); lengths (shortest and longest read by role);
         the files of each role, lanes in the given order (a role that several mates have, as two
-        indices, lists the lanes of one after those of the other); evidence (`tell_evidence`).
+        indices, lists the lanes of one after those of the other); evidence (`describe_evidence`).
 
     Raises
     ------
@@ -106,7 +106,7 @@ def assign_roles(
         for columns in [list(zip(*lanes, strict=True))]
         for role in ROLES
     }
-    evidence = tell_evidence(matches, lanes[0], chosen)
+    evidence = describe_evidence(matches, lanes[0], chosen)
     return {
         "run": run,
         "candidates": {one: asdict(chemistries[one]) for one in chosen},

@@ -8,6 +8,13 @@ from latere.report.inputs import Inputs
 VERDICTS = ("FAIL", "WARN", "PASS")
 
 
+def format_value(value: float) -> str:
+    """Whole numbers, and all from 100, without decimals; others with three digits."""
+    if pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
 def sort_checks(checks: pd.DataFrame) -> dict:
     """Sort the checks by verdict.
 
@@ -22,6 +29,8 @@ def sort_checks(checks: pd.DataFrame) -> dict:
         verdicts (number of checks by verdict), troubles (rows with FAIL, then WARN) and passed
         (rows).
     """
+    values = pd.to_numeric(checks["value"], errors="coerce")
+    checks = checks.assign(value=values.map(format_value))
     order = checks["verdict"].map(VERDICTS.index).sort_values(kind="stable").index
     rows = [
         {key: "" if value is None else value for key, value in row.items()}
