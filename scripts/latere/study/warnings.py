@@ -67,7 +67,8 @@ def _without_level(where: str, contrast: Mapping, samples: Mapping, sheet: str):
         yield StudyError(where, problem, fix, code="sample-without-level")
     for side in ("case", "control"):
         if alike := {n: of for n, of in others.items() if _plain(of) == _plain(contrast[side])}:
-            names, levels = ", ".join(alike), ", ".join(f"'{of}'" for of in dict.fromkeys(alike.values()))
+            names = ", ".join(alike)
+            levels = ", ".join(f"'{level}'" for level in dict.fromkeys(alike.values()))
             problem = f"leaves out {names}, with {levels} in column '{column}', not the {side} "
             problem += f"'{contrast[side]}'"
             fix = f"Write the level the same way in {sheet} if it is the same."
