@@ -29,7 +29,7 @@ MIN_READS = 1000
 MIN_GENE_READS = 5
 # If strands were drawn, one would have over twice the other's of 100 genes with p = 0.0009.
 MIN_GENES = 100
-# Strand of a chemistry, as STARsolo names it, by where its reads lie.
+# Strand of a chemistry, as STARsolo names it, by the strand of its reads.
 STRANDS = {"sense": "Forward", "antisense": "Reverse"}
 
 
@@ -58,7 +58,7 @@ def call_strand(sense_genes: int, antisense_genes: int) -> tuple[str, str]:
     """
     figures = f"genes by their reads: {sense_genes:,} sense, {antisense_genes:,} antisense"
     if sense_genes + antisense_genes < MIN_GENES:
-        return "undecided", f"{figures}: too few to tell, {MIN_GENES} genes are needed"
+        return "undecided", f"{figures}: too few to decide, {MIN_GENES} genes are needed"
     if sense_genes > MIN_RATIO * antisense_genes:
         return "sense", figures
     if antisense_genes > MIN_RATIO * sense_genes:
@@ -79,7 +79,7 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
     Raises
     ------
     StudyError
-        The reads lie on the other strand, or the candidates cannot be told apart.
+        The reads lie on the other strand, or the candidates cannot be distinguished.
     """
     names = " or ".join(strands)
     if strand == "undecided":

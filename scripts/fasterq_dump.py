@@ -93,7 +93,7 @@ def check_room(folder: Path, spots: int, lengths: list[int], threads: int, where
     spots, lengths
         As `look_into` returns them.
     threads
-        Each makes a part of a file; the parts lie there twice while they are joined, one at a time.
+        Each makes a part of a file; the parts are there twice while they are joined, one at a time.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def check_records(records: dict[str, int], spots: int, where: str) -> None:
     """Compare the number of reads in each file with the spots of the archive.
 
     Where a spot lacks a read, fasterq-dump counts its further reads from there, so that
-    reads of different spots stand together in the files.
+    reads of different spots are side by side in the files.
 
     Raises
     ------

@@ -118,7 +118,7 @@ def sum_stages(
     stages
         Stage by rule, in the order data flows.
     unpacked
-        Most runs whose reads lie unpacked at a time; the largest count.
+        Most runs whose reads are unpacked at a time; the largest count.
 
     Returns
     -------
@@ -248,7 +248,7 @@ def print_plan(
     workflow
         Snakemake's, with all its rules.
     unpacked
-        Most runs whose reads lie unpacked at a time.
+        Most runs whose reads are unpacked at a time.
     in_conda
         Whether software comes from conda, which counts in what is left to do.
     log

@@ -16,7 +16,7 @@ from latere.job import run_script, start
 from latere.quality import SHARES
 from latere.tables import read_counts
 
-# A score of one or two genes is noise, not a phase; so many of the 43 and 54 genes must be present.
+# A score of one or two genes is noise, not a phase. Of the 43 and 54 genes this number is needed.
 MIN_PHASE_GENES = 10
 
 

@@ -120,7 +120,7 @@ def certain_level(n_counts: np.ndarray, lower: int, knee: float | None) -> float
 
 
 def is_edge(n_counts: np.ndarray, level: float) -> bool:
-    """Whether a number of molecules lies in a crowd of barcodes that goes on below it.
+    """Whether a number of molecules is in a crowd of barcodes that goes on below it.
 
     Then nowhere above it are barcodes as many as around it, on a logarithmic scale.
     """

@@ -26,7 +26,7 @@ def test_a_gene_has_a_say_by_its_own_reads_alike_how_many():
         ((67, 33), "sense", "genes by their reads: 67 sense, 33 antisense"),
         ((33, 67), "antisense", "33 sense, 67 antisense"),
         ((66, 34), "undecided", "neither has over 2 times the other"),
-        ((99, 0), "undecided", "too few to tell, 100 genes are needed"),
+        ((99, 0), "undecided", "too few to decide, 100 genes are needed"),
     ],
 )
 def test_limits_of_the_strand(genes, strand, words):

@@ -1,4 +1,4 @@
-"""Checks of identity by expression: how far the profiles of runs lie apart."""
+"""Checks of identity by expression: distances between the profiles of runs."""
 
 import logging
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ OUTLYING, FAR, ENOUGH_SAMPLES = 3, 0.5, 4
 
 @dataclass
 class Profiles:
-    """How far the profiles of runs lie apart.
+    """Distances between the profiles of runs.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ def require_room(
     sizes
         Sizes of the study's work.
     unpacked
-        Most runs whose reads lie unpacked at a time.
+        Most runs whose reads are unpacked at a time.
     memory, disk
         Bytes that the machine has, and that are free.
 

@@ -220,7 +220,7 @@ def render_site(site: Mapping, notes: Iterable[str] = ()) -> str:
     site
         `account`, `partitions` and `gpu`.
     notes
-        What stands above it.
+        The lines above it.
     """
 
     def flow(value) -> str:

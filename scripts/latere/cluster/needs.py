@@ -7,7 +7,7 @@ One entry a rule. `plan` adds the needs up as they are; a rule asks for its own 
   spots of 8 + 26 + 91 bases), counted once and eight times over. Cells: two studies of 6,000 and
   24,000 cells, drawn from 2,170 real PBMC with 33,694 genes, 1,230 entries a cell; and two of 3 and
   11 runs, 10,737 and 39,369 cells with 16.3 and 59.9 million entries, as tests/bench/cells.py makes
-  them. Tables of genes: random ones, of the sizes told. CPU time is user plus system time, of GNU
+  them. Tables of genes: random ones, of the given sizes. CPU time is user plus system time, of GNU
   time or of Snakemake's benchmark tables.
 - published: with its source.
 """
@@ -110,7 +110,7 @@ def prefetch(spots: float, keep: bool = True) -> Need:
 def fasterq_dump(spots: float, keep: bool = False) -> Need:
     """9.1 CPU s for 3.3 million spots: vdb-validate, fasterq-dump, gzip at its fastest (measured).
 
-    Its plain reads lie in the temporary folder of the node: 312 bytes for a spot of 132 bases, and
+    Its plain reads are in the temporary folder of the node: 312 bytes for a spot of 132 bases, and
     an eighth more while its 8 threads join their parts. Gzipped reads wait to be counted. The
     archive is read twice, the plain reads are written and read twice at most, at 200 MB/s, which is
     assumed, not measured. Memory is what it is granted (`--mem`): enough for 100 MB a thread, its
@@ -237,7 +237,7 @@ def select_cells(shape: Shape) -> Need:
 def check_runs(shape: Shape) -> Need:
     """333, 393, 520 and 880 MB, 3, 8, 15 and 47 s for 10,737, 39,369, 100,212 and 400,848 cells
     with 16, 60, 153 and 611 million entries in runs of one size (measured); some entries of a run
-    lie in memory at a time.
+    are in memory at a time.
     """
     return Need(mem_mb=450 + 0.0012 * shape.cells, cpu_s=3 + 0.1e-6 * shape.entries)
 
@@ -252,7 +252,7 @@ def plot_cells(shape: Shape) -> Need:
 def merge_cells(shape: Shape, largest: float) -> Need:
     """644, 710, 627 and 1,316 MB, 6, 15, 33 and 139 CPU s for 10,737, 39,369, 100,212 and 400,848
     cells with 16, 60, 153 and 611 million entries, 1.7 to 2.0 bytes an entry on disk (measured). Of
-    the largest sample all entries lie in memory, 5.5 million of these.
+    the largest sample all entries are in memory, 5.5 million of these.
     """
     return Need(
         mem_mb=540 + 0.0018 * shape.cells + 20e-6 * largest,
@@ -314,7 +314,7 @@ def scvi_de(shape: Shape) -> Need:
 
 @needs("kept", "largest_sample")
 def variable_genes(shape: Shape, largest: float) -> Need:
-    """All entries of the largest sample lie in memory, as `merge_cells` was measured with them."""
+    """All entries of the largest sample are in memory, as `merge_cells` was measured with them."""
     return Need(mem_mb=540 + 20e-6 * largest, cpu_s=5 + 0.1e-6 * shape.entries)
 
 

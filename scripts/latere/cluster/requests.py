@@ -28,7 +28,7 @@ class Need:
     scratch
         Bytes on the study's disk at the peak that do not stay.
     waiting
-        Bytes of outputs that lie there until the next jobs have read them.
+        Bytes of outputs that are kept until the next jobs have read them.
     local
         Bytes in the temporary folder of the node, at the peak.
     kept

@@ -90,7 +90,7 @@ class Sizes:
         return wildcards.get("run") or self._by_accession.get(wildcards.get("accession"))
 
     def archive(self, run: Run) -> Path:
-        """Where the archive of a run lies, if it is there: with its study, else with the shared."""
+        """The archive of a run, if it is there: with its study, else with the shared."""
         if not run.accession:
             return Path(run.sra)
         own = self.results / f"sra/{run.accession}.sra"
@@ -102,7 +102,7 @@ class Sizes:
         Raises
         ------
         Unknown
-            The sheet does not tell, and no file is there.
+            The sheet does not say, and no file is there.
         """
         run = self.study.runs[name]
         if run.spots is not None:
@@ -118,7 +118,7 @@ class Sizes:
         raise Unknown(f"spots of run {name}: not in the sheet, and its archive is not there yet")
 
     def local(self, path: str) -> Path:
-        """Where a file lies, or will lie, that is named by path or by URL."""
+        """The place, now or later, of a file that is named by path or by URL."""
         return self.resources / "downloads" / url_name(path) if URL.match(path) else Path(path)
 
     def bases(self) -> float:
@@ -201,7 +201,7 @@ class Sizes:
         return self._shape(self.study.runs[name], counts) if counts.is_file() else self.source(name)
 
     def called(self) -> Shape:
-        """Cells of all runs before the limits: counted, else as their sources tell."""
+        """Cells of all runs before the limits: counted, else as their sources say."""
         shapes = [self.counted(name) for name in self.study.runs]
         return Shape(
             sum(shape.cells for shape in shapes),
@@ -223,7 +223,7 @@ class Sizes:
 
 
 def fastq_spots(file: str | Path) -> float:
-    """Spots that one of a run's FASTQ files stands for, so that all of them together give all."""
+    """Spots that one of a run's FASTQ files counts for, so that all of them together give all."""
     file = Path(file)
     return file.stat().st_size / FASTQ_BYTES[file.suffix == ".gz"]
 
@@ -239,7 +239,7 @@ def matrix_shape(
     path
         The matrix.
     changed
-        Time of its last change, so that another one is read anew.
+        Time of its last change, so that a changed one is read again.
     subset
         The cells that count, as in the sheet, else all; each is taken to have as many entries as
         the others.
@@ -250,7 +250,7 @@ def matrix_shape(
     -------
     Shape
         Tested genes are those marked so, else all. Of a file of another form a guess by its size:
-        what is wrong with it is told by the job that reads it.
+        the job that reads it reports what is wrong.
     """
     try:
         shape = _mtx_shape(path) if ".mtx" in Path(path).name else _h5_shape(path)

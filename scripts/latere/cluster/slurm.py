@@ -72,7 +72,7 @@ def end_earlier_jobs(submits: bool) -> None:
     Raises
     ------
     SystemExit
-        It can't be told whether such jobs are there, or they don't end.
+        It is unknown whether such jobs exist, or they don't end.
     """
     if not shutil.which("squeue"):
         return

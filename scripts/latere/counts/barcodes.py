@@ -8,7 +8,7 @@ from latere.errors import StudyError
 SUFFIX = "-1"
 # Droplets with at most this many molecules count as empty (default of EmptyDrops).
 EMPTY = 100
-# No cell is called with so few molecules, and no run has so many cells.
+# No cell is called with fewer molecules, and no run has more cells.
 NEARLY_NONE, DROPLETS = 10, 50_000
 # With fewer barcodes, their distribution is not informative.
 FEW = 100

@@ -132,7 +132,7 @@ def read_names(table, most: int | None = None):
     table
         The group of `obs` or `var`.
     most
-        Names from all over the index, at most so many; all if None.
+        Names from all over the index, at most this number; all if None.
 
     Returns
     -------

@@ -107,7 +107,7 @@ def find_files(text: str, barcodes: str = "") -> tuple[str, ...]:
     for prefix in (path.name, f"{path.name}.", f"{path.name}_", f"{path.name}-"):
         if any(os.path.isfile(path.parent / f"{prefix}{name}") for name in PARTS["matrix"]):
             return _with_prefix(path.parent, prefix)
-    # The part may stand in the middle of the names.
+    # The part may be in the middle of the names.
     if path.name and not os.path.lexists(path) and (files := _beside(path.parent, path.name)):
         return _three(files, text)
     _check_form(text)

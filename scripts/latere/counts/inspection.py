@@ -126,7 +126,7 @@ def _inspect_text(files: tuple[str, ...], shape: tuple[int, int]) -> None:
 
 def _check_values(values, features, files: tuple[str, ...], layer: str = "") -> None:
     """Reject values of genes that are not counts; antibodies may be normalised beside them."""
-    # Before columns are chosen: what lies outside would be read from anywhere.
+    # Before columns are chosen: what is outside would be read from anywhere.
     check_places(values, files[0])
     fault, genes = fault_of(values), (features["type"] == EXPRESSION).to_numpy()
     if fault and not genes.all() and values.dtype.kind in "biuf":

@@ -1,4 +1,4 @@
-"""Parts of a matrix by its barcodes: what stands before or after the sequence of each, or a table.
+"""Parts of a matrix by its barcodes: what comes before or after the sequence of each, or a table.
 
 Cell Ranger writes `-1` behind each barcode of a library, and `-2` and so on only for the further
 libraries of a matrix that was joined. Seurat and scanpy join with prefixes and suffixes as well.
@@ -65,7 +65,7 @@ def table_of(subset: str) -> str:
 
 
 def split_barcode(name: str) -> tuple[str, str] | None:
-    """What stands before and after the sequence of a barcode; None if it has no sequence."""
+    """What comes before and after the sequence of a barcode; None if it has no sequence."""
     longest = max(SEQUENCE.finditer(name), key=lambda match: len(match[0]), default=None)
     return longest and (name[: longest.start()], name[longest.end() :])
 
@@ -78,7 +78,7 @@ def find_libraries(names: Collection[str]) -> tuple[str, Counter]:
     str
         `barcode prefix` or `barcode suffix`, whichever shows more.
     Counter
-        Barcodes by prefix or suffix as it stands there, separators included; less than two if the
+        Barcodes by prefix or suffix as it is there, separators included; less than two if the
         barcodes do not show several libraries.
     """
     texts = [text for text in map(split_barcode, names) if text]

@@ -1,4 +1,4 @@
-"""The table of chemistries: where barcode and UMI lie in the reads, and which barcodes exist."""
+"""The table of chemistries: where barcode and UMI are in the reads, and which barcodes exist."""
 
 import difflib
 import os
@@ -43,7 +43,7 @@ class Chemistry:
     umi
         First and last base of the UMI in its read, 1-based.
     umi_read
-        ``barcode`` where the UMI lies in the barcode read, ``own`` where it has a read of its own.
+        ``barcode`` where the UMI is in the barcode read, ``own`` where it has a read of its own.
     strand
         Of the cDNA read, as STARsolo names it: ``Forward`` or ``Reverse``.
     whitelists
@@ -80,7 +80,7 @@ class Chemistry:
         return [whitelist_name(whitelist) for whitelist in self.whitelists]
 
     def differs_in_strand_only(self, other: "Chemistry") -> bool:
-        """Whether only the strand of the cDNA tells reads of the two apart."""
+        """Whether only the strand of the cDNA distinguishes reads of the two."""
         alike = [field.name for field in fields(self) if field.name not in ("name", "strand")]
         return all(getattr(self, name) == getattr(other, name) for name in alike)
 
@@ -91,7 +91,7 @@ def whitelist_name(whitelist: str) -> str:
 
 
 def find_whitelist(whitelist: str) -> Path:
-    """Where a list of barcodes lies: in ngs-tools, if it ships it, else at its path."""
+    """Where a list of barcodes is: in ngs-tools, if it ships it, else at its path."""
     package = Path(find_spec("ngs_tools").submodule_search_locations[0])
     shipped = package / "chemistry" / "whitelists" / whitelist
     return shipped if "/" not in whitelist and os.path.isfile(shipped) else Path(whitelist)

@@ -1,4 +1,4 @@
-"""Runs that stand out: metrics beyond the limits of the configuration, or unlike other runs."""
+"""Runs to look at: metrics beyond the limits of the configuration, or unlike other runs."""
 
 import math
 import statistics
@@ -11,7 +11,7 @@ from latere.reads.star import exon_metrics
 # Runs that are compared with each other. Of 6 runs alike, chance puts one 5 deviations off in 6 %
 # of studies, of 12 in 3 % (200,000 draws from a normal distribution).
 LEAST_RUNS = 6
-# What stands out but is smaller needs no look: a share by percentage points, else a factor.
+# A difference that is smaller needs no look: a share by percentage points, else a factor.
 LEAST_POINTS, LEAST_FACTOR = 5, 1.5
 
 
@@ -57,7 +57,7 @@ METRICS = (
         "Cells",
         "Called cells (EmptyDrops_CR)",
         share=False,
-        low="Cells were lost, or not called: see the knee.",
+        low="Cells were removed, or not called: see the knee.",
         high="Loaded more cells, or ambient RNA was called: see the knee.",
     ),
     Metric(
@@ -216,7 +216,7 @@ def unlike_others(metrics: dict[str, dict], deviations: float) -> list[Flag]:
 
 
 def find_flags(metrics: dict[str, dict], limits: dict[str, float]) -> list[Flag]:
-    """All that stands out, each metric of a run once, in the order of the runs."""
+    """All flags, each metric of a run once, in the order of the runs."""
     flags = beyond_limits(metrics, limits)
     told = {(flag.run, flag.metric) for flag in flags}
     others = unlike_others(metrics, limits["deviations"])

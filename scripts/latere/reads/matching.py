@@ -178,7 +178,7 @@ def choose(
     Raises
     ------
     StudyError
-        None fits, or several do and cannot be told apart.
+        None fits, or several fit and cannot be distinguished.
     """
     ranked = sorted(matches.values(), key=lambda match: match.share, reverse=True)
     open_to = [match for match in ranked if match.chemistry.name in asked]

@@ -17,7 +17,7 @@ ROLES = {"barcode": "Barcode", "umi": "UMI", "cdna": "cDNA", "index": "Index"}
 
 
 def flag_section(flags: list[Flag], samples: dict[str, str], limits: dict) -> dict:
-    """What stands out."""
+    """The flags."""
     found = len({flag.run for flag in flags})
     if flags:
         row = Markup(

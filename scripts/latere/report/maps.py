@@ -12,7 +12,7 @@ MOST_LEVELS = 40
 
 
 def draw_points(umaps: dict[str, pd.DataFrame]) -> dict:
-    """Where each cell lies on the map of each branch: x and y, to three digits."""
+    """Where each cell is on the map of each branch: x and y, to three digits."""
     axes = {"x": "umap_1", "y": "umap_2"}
     return {
         branch: {

@@ -1,7 +1,7 @@
 """Fingerprint of the code that a rule runs, by meaning: what is to rerun it when it changes.
 
 Python counts function by function, as syntax trees; R file by file, as tokens. So comments,
-docstrings, blank lines and the words of messages do not count. Where it cannot be told what a
+docstrings, blank lines and the words of messages do not count. Where it is unclear what a
 script reaches, all that it may reach counts: a rerun too many costs time, one too few gives a
 wrong result.
 """
@@ -46,7 +46,7 @@ def fingerprint(script: Path) -> str:
     Parameters
     ----------
     script
-        A Python or an R script. Our own code is what lies in its folder and below: modules that
+        A Python or an R script. Our own code is that in its folder and below: modules that
         a Python script imports, files that an R script sources.
 
     Returns
@@ -63,7 +63,7 @@ def fingerprint(script: Path) -> str:
 
 
 def digest(value) -> str:
-    """A short text that stands for a value of Python's own types."""
+    """A short text that represents a value of Python's own types."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
 
 
@@ -185,7 +185,7 @@ class _Reach:
             self.packages()
 
     def use(self, name: str, chain: tuple) -> None:
-        """A name as it stands in a module, with its attributes."""
+        """A name as it is in a module, with its attributes."""
         for i in self.binding(name, chain[0]):
             self.statement(name, i)
         for path in self.imported_as(name, chain[0]):
@@ -217,7 +217,7 @@ class _Reach:
         return False
 
     def follow(self, path: tuple) -> None:
-        """What a dotted path stands for: a definition in a module of ours, or a whole module."""
+        """What a dotted path names: a definition in a module of ours, or a whole module."""
         found = self.load(path)
         if not found:
             return
@@ -239,7 +239,7 @@ class _Reach:
         self.packages(name)
 
     def packages(self, name: str = "") -> None:
-        """All modules that lie in a package; without a name, all packages of ours."""
+        """All modules in a package; without a name, all packages of ours."""
         folder = self.root.joinpath(*name.split("."))
         for inner in pkgutil.iter_modules([str(folder)]):
             if name or inner.ispkg:

@@ -7,7 +7,7 @@ from latere.outputs import RECORDS
 
 def forget_links(results: Path) -> None:
     """Remove a study's links to shared files that are gone: at such a link Snakemake ends, while a
-    file that is not there is made anew if something needs it."""
+    file that is not there is made again if something needs it."""
     for folder in ("sra", "downloads"):
         for path in results.glob(f"{folder}/**/*"):
             if path.is_symlink() and not path.exists():

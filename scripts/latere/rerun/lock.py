@@ -36,7 +36,7 @@ def hold_study(results: Path, host: str) -> BinaryIO | None:
     Raises
     ------
     SystemExit
-        Another run holds it, or a link lies in its place.
+        Another run holds it, or a link is in its place.
     """
     try:
         results.mkdir(parents=True, exist_ok=True)

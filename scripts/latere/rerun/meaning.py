@@ -66,7 +66,7 @@ class _Reducer(ast.NodeTransformer):
         self.reads_docstrings = reads_docstrings
 
     def visit_Import(self, node):
-        # What else stands on the line is another matter.
+        # The other names of the line are another matter.
         fields = dict(ast.iter_fields(node))
         return [type(node)(**fields | {"names": [alias]}) for alias in node.names]
 
@@ -149,7 +149,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _silence(error: ast.Call, is_raised: bool = False) -> None:
-    """Take out of the making of an error what it tells."""
+    """Take the text out of the making of an error."""
     parts = [*error.args, *error.keywords]
     is_read = ast.unparse(error.func) in READ
     kept = [part for part in parts if is_read and not _is_text(part)]
@@ -160,7 +160,7 @@ def _silence(error: ast.Call, is_raised: bool = False) -> None:
 
 
 def _effects(*nodes: ast.AST, is_raised: bool = False) -> list[ast.expr]:
-    """What of a message may do more than tell: it binds a name, calls or uses up something."""
+    """What of a message may do more than inform: it binds a name, calls or uses up something."""
     found = []
     for node in nodes:
         name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""

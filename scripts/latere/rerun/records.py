@@ -10,7 +10,7 @@ KINDS = ("metadata", "incomplete")
 def keep_records_with(results: Path, create: bool) -> None:
     """Link Snakemake's records to the folder of results, so that both are moved as one.
 
-    Records that lie in Snakemake's own folder are moved before a run, unless the results have
+    Records in Snakemake's own folder are moved before a run, unless the results have
     others. Processes may call this at once.
 
     Parameters
@@ -23,7 +23,7 @@ def keep_records_with(results: Path, create: bool) -> None:
     """
     for kind in KINDS:
         kept, link = results / ".snakemake" / kind, Path(".snakemake", kind)
-        # Where nothing can be written, each job tells it better.
+        # Where nothing can be written, each job reports it better.
         with suppress(OSError):
             if create:
                 kept.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def keep_records_with(results: Path, create: bool) -> None:
 
 
 def _link(link: Path, kept: Path, move: bool) -> None:
-    """Make a link to a folder; what lies in its place is moved there, if the folder is empty."""
+    """Make a link to a folder; what is in its place is moved there, if the folder is empty."""
     for _ in range(100):
         if link.is_symlink() or link.is_file():
             return

@@ -40,7 +40,7 @@ def simulate_genome(names: list[str], rng: np.random.Generator) -> tuple[dict, p
     Parameters
     ----------
     names
-        Gene symbols; those of the mitochondrion lie on chrM.
+        Gene symbols; those of the mitochondrion are on chrM.
 
     Returns
     -------

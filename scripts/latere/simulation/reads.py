@@ -141,7 +141,7 @@ def place_reads(
     distance = MIN_DISTANCE + rng.gamma(DISTANCE_SHAPE, DISTANCE_SCALE, gene.size).astype(int)
     starts = np.maximum(end - distance, begin)
     unit = rng.random(gene.size)
-    # A read that spans the intron's edge is unspliced too; half a read at most lies outside.
+    # A read that spans the intron's edge is unspliced too; half a read at most is outside.
     low, high = intron_begin - CDNA // 2, intron_end - CDNA // 2
     starts = np.where(kind == "unspliced", low + (unit * (high - low)).astype(int), starts)
     for name, (low, high) in (("genomic", genome), ("foreign", foreign)):

@@ -1,7 +1,7 @@
 """Configurations as a person writes them: faults of the YAML, with file and line.
 
 The default profile calls `check_given` before Snakemake reads them, whose own reader silently keeps
-the last of two equal keys. `python -m latere.study.check FILE ...` does the same by hand.
+the last of two equal keys. `python -m latere.study.check FILE ...` does it alone.
 """
 
 import sys
@@ -133,7 +133,7 @@ class _Checker:
             self._sizes[id(node)] = None
             size = self._sizes[id(node)] = 1 + sum(self._check_inner(node, key))
         if size > MOST_VALUES:
-            problem = f"its aliases stand for more than {MOST_VALUES:,} values"
+            problem = f"its aliases expand to more than {MOST_VALUES:,} values"
             raise StudyError(
                 self._where(node, key), problem, "Write them out.", code="too-many-values"
             )

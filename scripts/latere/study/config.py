@@ -30,7 +30,7 @@ def load_schema(path: Path) -> dict:
 
 
 def locate_tables(schema: Mapping, workflow: Path) -> dict:
-    """A schema whose default tables lie in the folder of the workflow.
+    """A schema whose default tables are in the folder of the workflow.
 
     All paths that a user writes are relative to the working directory, which may be another folder
     (`snakemake --directory`, a deployment).

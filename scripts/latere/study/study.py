@@ -141,7 +141,7 @@ def conceal_urls(config: dict, runs: list[Run]) -> tuple[dict, list[Run], dict[s
     config, runs
         With each URL as `latere.urls.conceal` gives it.
     urls : dict
-        The URLs themselves, by what stands for them.
+        The URLs themselves, by what replaces them.
     """
     files = fetched(config)
     paths = [*files.values(), *(path for run in runs for path in run.matrix)]

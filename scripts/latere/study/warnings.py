@@ -110,7 +110,7 @@ def _of_subjects(where: str, contrast: Mapping, samples: Mapping):
 
 
 def _blocked(by_subject: Mapping[str, list[str]], contrast: Mapping, samples: Mapping) -> bool:
-    """Whether a covariate distinguishes the subjects: no value of it stands for two of them."""
+    """Whether a covariate distinguishes the subjects: no value of it is that of two of them."""
     subject_of = {name: subject for subject, names in by_subject.items() for name in names}
     return any(
         len({(samples[n][column], subject) for n, subject in subject_of.items()})
