@@ -12,10 +12,12 @@ from scipy.sparse import csr_matrix
 
 from latere.checks.libraries import check_libraries
 from latere.checks.runs import FAIL, PASS, WARN, Run
+from latere.counts.columns import some_barcodes
 from latere.counts.files import find_files
 from latere.counts.inspection import inspect
 from latere.counts.parts import describe_libraries, find_libraries, parse_subset, split_barcode
 from latere.counts.splitting import split_rows
+from latere.counts.text_tables import read_barcodes
 from latere.errors import StudyError
 from latere.study.libraries import find_joined
 from latere.study.sheet import Run as SheetRun
@@ -71,6 +73,7 @@ ALONE = {
     "numbers": [str(n) for n in range(30)],
     "wells of a plate": [f"plate{n % 2}_A{n}" for n in range(30)],
     "few": ["ACGTACGT-1", "ACGTACGT-2"],
+    "with one odd": [f"{bases}-{1 + (n == 7)}" for n, bases in enumerate(sequences(60))],
     "none": [],
 }
 
@@ -216,6 +219,14 @@ def test_called_cells_of_a_part(write, tmp_path):
     counts, facts = load(folder, subset="barcode suffix=2")
     assert facts["barcodes"]["given"] == 5 and counts.n_obs == 10
     assert list(counts.obs["given"]) == [True, False] * 5
+
+
+@pytest.mark.parametrize("sign", ["{n}\t{name}", '"{name}"', "{name},x", "{name} {n}"])
+def test_the_dry_run_reads_a_table_of_barcodes_as_the_job_does(write, tmp_path, sign):
+    path = find_files(write("folder", AGGR))
+    lines = [sign.format(n=n, name=name) for n, name in enumerate(AGGR, 1)]
+    (tmp_path / "m/barcodes.tsv.gz").write_bytes(gzip.compress("\n".join([*lines, ""]).encode()))
+    assert list(some_barcodes(path)) == AGGR == read_barcodes(path[1]).tolist()
 
 
 def test_the_dry_run_warns_and_the_check_fails(write):

@@ -15,6 +15,25 @@ JOBS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("line", "files", "expected"),
+    [
+        ("0::/a/b", {"a/memory.max": "5000\n", "a/b/memory.max": "max\n"}, 5000),
+        ("4:memory:/a", {"memory/a/memory.limit_in_bytes": "7000"}, 7000),
+        ("4:cpu:/a", {"cpu/a/memory.max": "1"}, None),
+        ("0::/gone", {}, None),
+    ],
+)
+def test_memory_of_a_container(tmp_path, line, files, expected):
+    (tmp_path / "own").write_text(line + "\n")
+    for name, text in files.items():
+        file = tmp_path / "groups" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    found = memory(tmp_path / "groups", tmp_path / "own")
+    assert found == (expected or memory(tmp_path, tmp_path / "none"))
+
+
 @pytest.fixture
 def sizes(tmp_path):
     runs = {f"r{n}": Run(f"r{n}", "s", sra=f"SRR{n}", spots=n * 10**8) for n in (1, 2)}

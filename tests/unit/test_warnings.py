@@ -42,7 +42,7 @@ def test_a_level_in_another_writing_has_no_part(level):
     assert warn(["ill", "ill", "well", "well", "ill+drug"]) == {}
 
 
-@pytest.mark.parametrize("column", ["donor", "Patient_ID", "subject.no", "individuals", "mouse"])
+@pytest.mark.parametrize("column", ["donor", "Patient_ID", "subject.no", "individuals", "mouse_id"])
 def test_pairs_that_are_not_used(column):
     rows = ["ill,1", "ill,2", "well,1", "well,2", "well,NA", "well,NA"]
     found = warn(rows, f"condition {column}")
@@ -51,6 +51,11 @@ def test_pairs_that_are_not_used(column):
     assert f"covariates: [{column}]" in found["unused-pairs"]
     assert warn(rows, f"condition {column}", covariates=[column]) == {}
     assert warn(rows, "condition replicate") == {}
+    # A second column of the same subjects says the same; one of mice may hold their strain.
+    assert (
+        len(warn([f"{row},{row.split(',')[1]}" for row in rows], f"condition {column} person")) == 1
+    )
+    assert warn(["ill,C57BL/6"] * 2 + ["well,C57BL/6"] * 2, "condition mouse") == {}
 
 
 def test_a_covariate_that_distinguishes_the_subjects_pairs_them():

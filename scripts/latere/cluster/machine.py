@@ -14,9 +14,27 @@ from latere.errors import StudyError
 INSIST = "LATERE_ANY_SIZE"
 
 
-def memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Bytes of memory that this process may take: those of the machine, or of its container.
+
+    Parameters
+    ----------
+    groups
+        Where Linux shows the control groups, version 1 or 2.
+    own
+        The file with those of this process.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
+    for _, kinds, path in (line.split(":", 2) for line in lines):
+        if kinds not in ("", "memory"):
+            continue
+        root, name = groups / kinds, "memory.limit_in_bytes" if kinds else "memory.max"
+        group = root / path.lstrip("/")
+        for file in (at / name for at in (group, *group.parents) if at.is_relative_to(root)):
+            if file.is_file() and (limit := file.read_text(encoding="utf-8").strip()).isdigit():
+                limits.append(int(limit))
+    return min(limits)
 
 
 def free_disk(folders: Iterable[Path]) -> int:

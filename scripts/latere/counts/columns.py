@@ -23,7 +23,7 @@ from latere.counts.parts import (
     rows_with,
 )
 from latere.errors import StudyError
-from latere.files import read_head, require_file
+from latere.files import require_file
 
 # Barcodes that show what the others look like, and bytes of a table of barcodes to find them in.
 SOME, HEAD = 2000, 1 << 24
@@ -190,10 +190,12 @@ def some_barcodes(files: Sequence[str]) -> list[str]:
     """
     import h5py
 
+    from latere.counts.text_tables import read_barcodes
+
     path = files[1] if len(files) > 2 else files[0]
     if not h5py.is_hdf5(path):
-        lines = read_head(path, HEAD).decode(errors="replace").splitlines()
-        return [line.split("\t")[0] for line in lines[:: len(lines) // SOME + 1]]
+        names = read_barcodes(path, most=HEAD)
+        return list(names[:: len(names) // SOME + 1])
     if form_of(path) == "10x h5":
         with open_h5(path) as file:
             names = _table_of_h5(file)["barcodes"]

@@ -83,11 +83,13 @@ def find_libraries(names: Collection[str]) -> tuple[str, Counter]:
     """
     texts = [text for text in map(split_barcode, names) if text]
     numbers = {by: Counter(text[place] for text in texts) for by, place in PLACES.items()}
-    few = {
-        by: found if len(found) * FEW_BARCODES <= len(texts) else Counter()
+    many = {
+        by: Counter({text: number for text, number in found.items() if number >= FEW_BARCODES})
         for by, found in numbers.items()
     }
-    return max(few.items(), key=lambda item: len(item[1]))
+    # Names of cells, among which some are alike, are no libraries either.
+    shown = {by: n if 2 * n.total() > len(texts) else Counter() for by, n in many.items()}
+    return max(shown.items(), key=lambda item: len(item[1]))
 
 
 def describe_libraries(by: str, libraries: Iterable[str]) -> str:

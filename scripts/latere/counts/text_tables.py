@@ -4,6 +4,9 @@ quotes, a line of column names, row numbers."""
 import csv
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 import pandas as pd
 
@@ -25,7 +28,9 @@ HEADER = re.compile(
 KNOWN = {"id", "number", "type", "barcode", "accession"}
 
 
-def read_text_table(path: str, lengths: tuple[int, ...] = ()) -> pd.DataFrame:
+def read_text_table(
+    path: str, lengths: tuple[int, ...] = (), most: int | None = None
+) -> pd.DataFrame:
     """A table of barcodes or features, as text.
 
     Parameters
@@ -35,6 +40,8 @@ def read_text_table(path: str, lengths: tuple[int, ...] = ()) -> pd.DataFrame:
     lengths
         Lengths that it may have by the matrix; if none is known, its values show whether the first
         line has the names of the columns.
+    most
+        Bytes to read, to the end of a line; all if None.
 
     Returns
     -------
@@ -52,7 +59,7 @@ def read_text_table(path: str, lengths: tuple[int, ...] = ()) -> pd.DataFrame:
         fix = "Give the table as CellRanger or STARsolo writes it."
         raise StudyError(path, problem, fix, code="line-too-long")
     try:
-        table = _read_columns(path)
+        table = _read_columns(path, most)
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text ({error.reason})"
         raise StudyError(path, problem, "Save it as UTF-8 text.", code="not-utf8") from None
@@ -63,10 +70,21 @@ def read_text_table(path: str, lengths: tuple[int, ...] = ()) -> pd.DataFrame:
     return table
 
 
-def _read_columns(path: str) -> pd.DataFrame:
+@contextmanager
+def _open(path: str, most: int | None) -> Iterator[IO[bytes]]:
+    """A table without compression, whole or its first lines."""
+    if most is None:
+        with open_plain(path) as file:
+            yield file
+    else:
+        head = read_head(path, most)
+        yield io.BytesIO(head if len(head) < most else head[: head.rfind(b"\n") + 1])
+
+
+def _read_columns(path: str, most: int | None) -> pd.DataFrame:
     """The columns of a table, by the character between them."""
     options = {"sep": "\t", "header": None, "dtype": str, "quoting": 3, "keep_default_na": False}
-    with open_plain(path) as file:
+    with _open(path, most) as file:
         try:
             table = pd.read_csv(file, **options).fillna("")
         except pd.errors.EmptyDataError:
@@ -74,7 +92,7 @@ def _read_columns(path: str) -> pd.DataFrame:
         except pd.errors.ParserError:
             table = None
     if table is None:  # a later line is longer than the first
-        with open_plain(path) as file:
+        with _open(path, most) as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig")
             return _to_table([line.rstrip("\r\n").split("\t") for line in text if line.strip()])
     return table if len(table.columns) > 1 or table.empty else _split(table, path)
@@ -149,7 +167,7 @@ def _without_header(table: pd.DataFrame, surplus: bool) -> pd.DataFrame:
     return rest.set_axis([name or number for number, name in enumerate(first)], axis=1)
 
 
-def read_barcodes(path: str, lengths: tuple[int, ...] = ()) -> pd.Series:
+def read_barcodes(path: str, lengths: tuple[int, ...] = (), most: int | None = None) -> pd.Series:
     """The barcodes in a table of barcodes; parameters and errors as of `read_text_table`.
 
     Returns
@@ -157,7 +175,7 @@ def read_barcodes(path: str, lengths: tuple[int, ...] = ()) -> pd.Series:
     Series
         The first column that has sequences; else the first that does not number its rows.
     """
-    table = read_text_table(path, lengths)
+    table = read_text_table(path, lengths, most)
     if len(table.columns) == 1:
         return table.iloc[:, 0]
     kinds = [kind_of(table.iloc[:, column]) for column in range(len(table.columns))]

@@ -9,9 +9,9 @@ from latere.study.contrasts import looks_numeric
 
 # Words for a missing value that are a level to the workflow.
 MISSING = {"", "na", "n/a", "nan", "none", "null", "missing", "unknown", "-", "?"}
-# Columns that name the person or animal of a sample.
+# Columns that name the person or animal of a sample. A column `mouse` may hold the strain.
 SUBJECT = re.compile(
-    r"(donor|patient|subject|individual|participant|person|proband|animal|mouse)s?"
+    r"((donor|patient|subject|individual|participant|person|proband|animal)s?|mouse(?=.))"
     r"([._-]?(id|no|nr|number|name|code))?",
     re.IGNORECASE,
 )
@@ -84,13 +84,17 @@ def _of_subjects(where: str, contrast: Mapping, samples: Mapping):
     """Subjects with several samples that the design does not distinguish."""
     side_of = _side_of(contrast, samples)
     columns = [c for c in next(iter(samples.values()), {}) if c != contrast["column"]]
+    seen = []
     for column in filter(SUBJECT.fullmatch, columns):
         by_subject = defaultdict(list)
         for name in side_of:
             if samples[name][column].lower() not in MISSING:
                 by_subject[samples[name][column]].append(name)
-        if _blocked(by_subject, contrast, samples):
+        # Two columns may name the same subjects.
+        groups = sorted(by_subject.values())
+        if groups in seen or _blocked(by_subject, contrast, samples):
             continue
+        seen.append(groups)
         several = {subject: names for subject, names in by_subject.items() if len(names) > 1}
         across = {s: n for s, n in several.items() if len({side_of[name] for name in n}) > 1}
         if across:
