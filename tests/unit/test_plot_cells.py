@@ -62,7 +62,7 @@ def test_every_figure_holds_what_it_should_as_text(drawn):
         assert all(run in part for part in (knee, ambient, doublets, waterfall))
     assert "filtered matrix:" in knee and "no empty droplets" in knee
     assert "UMI counts" in knee and "rank of the barcode" in knee and "inflection" in knee
-    assert "MALAT1 9.0 %" in ambient and "no answer: There are 0 empty droplets" in ambient
+    assert "MALAT1 9.0 %" in ambient and "no estimate: There are 0 empty droplets" in ambient
     assert "no cell" in quality and "mitochondrial counts (%)" in quality
     assert "doublet score" in doublets and "100 cells are needed" in doublets
     assert "no cell called" in waterfall and "5 of 5 kept (100.0 %)" in waterfall

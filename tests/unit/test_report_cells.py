@@ -34,7 +34,7 @@ def test_page_shows_the_cells(report_page):
     assert "300 empty droplets, which" in section(report_page, "Ambient RNA", "Doublets")
     assert "5 cells: at least 100" in section(report_page, "Doublets", "Cell cycle")
     genes = section(report_page, "Genes", "Maps of the cells")
-    assert "(the runs have 60 genes)" in genes
+    assert "(each run has 60 genes)" in genes
     assert "45, with at least 10 counts in each of at least 2 samples" in genes
 
 

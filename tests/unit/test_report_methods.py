@@ -23,8 +23,15 @@ def told(report_page):
 
 
 def test_methods_name_what_was_done(told):
-    sentences = ["In 5 runs cells were called with EmptyDrops (Lun", "of 1 run contain cells only"]
-    sentences += ["Scrublet (scanpy 1.11.5) (Wolock", "McCarthy et al. 2017", "Tirosh et al. 2016"]
+    sentences = [
+        "In 5 runs cells were called with EmptyDrops (Lun",
+        "of 1 run contained cells only",
+    ]
+    sentences += [
+        "Scrublet (scanpy 1.11.5), the method of Wolock",
+        "McCarthy et al. 2017",
+        "Tirosh et al. 2016",
+    ]
     sentences += ["up to 2,000 variable genes", "scaled to 10,000 per cell", "scVI (Lopez"]
     sentences += ["8 testable genes, the most variable", "edgeR (Chen", "Harmony (Korsunsky"]
     sentences += ["the cell types of the branch manual (edgeR)", "called at an FDR of 0.05."]
@@ -44,7 +51,7 @@ def test_methods_describe_the_scores_that_only_the_groups_use(tmp_path):
     groups.to_parquet(files.groups)
     text = text_of(sections_of(build_page(files, params, "0123abc"))["methods"])
     for words in (
-        "with CellTypist model.pkl sha256:0123 (Dom",
+        "with the CellTypist model model.pkl sha256:0123 (Dom",
         "by marker genes (table mine.tsv), with the label of the highest score",
         "the label of most of its cells by the CellTypist model.",
         "groups of cells, which are given by markers: markers mine.tsv",

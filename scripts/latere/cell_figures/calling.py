@@ -124,7 +124,7 @@ def plot_ambient(ambient: dict[str, dict]):
     room = text.get_position().width * WIDTH
     for row, about in enumerate(ambient.values()):
         if about["share"] is None:
-            told = f"no answer: {about['reason']}"
+            told = f"no estimate: {about['reason']}"
         else:
             axes.annotate(
                 f"{shares[row]:.1f}",

@@ -35,15 +35,15 @@ def check_counts(run: Run) -> dict:
     integers = np.issubdtype(np.dtype(about["stored_as"]), np.integer)
     stored = f"stored as {about['stored_as']}{'' if integers else ', read as whole numbers'}"
     stored = f"layer {about['layer']}, {stored}" if about["layer"] else stored
-    detail = f"Whole numbers, none negative, the largest {largest:,} ({stored})"
+    detail = f"All values are whole and not negative; the largest is {largest:,} ({stored})"
     fix = ""
     if barcodes >= FEW_CELLS and depth_cv < SAME_SUM:
         fix = (
-            f", but the sums of {barcodes:,} barcodes vary by {depth_cv:.2%} only: they look "
-            "normalised and rounded, or thinned to one depth. Give the counts before that"
+            f", but the sums of {barcodes:,} barcodes vary by only {depth_cv:.2%}: the values look "
+            "normalised and rounded, or downsampled to one depth. Give the original counts"
         )
     elif barcodes >= FEW_CELLS and largest == 1:
-        fix = ", but no count is above 1: they look binarised. Give the counts themselves"
+        fix = ", but no value is above 1: they look binarised. Give the original counts"
     return row(run.name, "counts", WARN if fix else PASS, largest, f"{detail}{fix}.")
 
 

@@ -56,7 +56,9 @@ def check_sex(runs: list[Run], samples: dict[str, dict]):
         found = {run.name: find_sex(*run.sex_counts, int(run.halves.sum())) for run in own}
         if {"female", "male"} <= set(found.values()):
             named = ", ".join(f"{run} {sex}" for run, sex in found.items() if sex)
-            detail = f"Its runs are of different sex by XIST and Y genes ({named}): one is swapped."
+            detail = (
+                f"XIST and Y genes show different sexes in its runs ({named}): a run is swapped."
+            )
             yield row(sample, "sex of its runs", FAIL, np.nan, detail)
         if not sheet:
             logging.info("sex: not checked for %s, the sheet says neither female nor male", sample)
@@ -79,7 +81,7 @@ def check_sex(runs: list[Run], samples: dict[str, dict]):
         else:
             reason = {
                 "both": "both are expressed, as in a mixture of donors",
-                "neither": "neither is expressed, as in cells that lost the Y or the silent X",
+                "neither": "neither is expressed, as in cells that lost the Y or the inactive X",
             }[sex]
             yield row(sample, "sex", WARN, share, f"{numbers}: unclear, {reason}.")
 
@@ -139,7 +141,7 @@ def check_duplicates(runs: list[Run], sides: dict | None = None):
         if number and share >= IDENTICAL:
             detail = (
                 f"{number:,} of its {run.called:,} cells have exactly the counts of cells of run "
-                f"{names[twin]} (sample {runs[twin].sample}): one matrix, or parts of it, appears "
+                f"{names[twin]} (sample {runs[twin].sample}): a matrix, or a part of it, appears "
                 "twice. Remove one of the runs from the sheet."
             )
             twins.append({run.sample, runs[twin].sample})
@@ -155,18 +157,19 @@ def check_duplicates(runs: list[Run], sides: dict | None = None):
                 verdict, largest, other = FAIL if share > MOST_SHARED else WARN, share, twin
         if verdict == PASS:
             detail = (
-                f"{identical[at].max():,} cells have the counts of a cell of another run, at most "
-                f"{shared[at].max():,} its barcode."
+                f"Overlap of its {run.called:,} cells with any other run: at most "
+                f"{identical[at].max():,} by identical counts, at most {shared[at].max():,} by "
+                "barcode."
             )
             yield row(run.name, "duplicate", PASS, identical[at].max() / run.called, detail)
             continue
         fix = {
-            FAIL: "one library was counted twice. Give its lanes in one row, or remove one run.",
-            WARN: "index hopping between libraries of one flow cell, or cells are in both.",
+            FAIL: "a library was counted twice. Give its lanes in one row, or remove one run.",
+            WARN: "index hopping within a flow cell, or the same cells are in both runs.",
         }[verdict]
         detail = (
             f"{shared[at, other]:,} of its {run.called:,} barcodes are those of run {names[other]} "
-            f"(sample {runs[other].sample}), at the same depth; chance gives "
+            f"(sample {runs[other].sample}), at the same depth; by chance it would be "
             f"{chance[at, other]:,.0f} at most: {fix}"
         )
         if verdict == FAIL:

@@ -75,7 +75,8 @@ def check_markers(markers: pd.DataFrame, names: set[str]) -> dict:
         )
     elif len(short):
         verdict = WARN
-        fix = f". Few for {', '.join(map(str, short))}: look at the scores before you trust them."
+        named = ", ".join(map(str, short))
+        fix = f". Few for {named}: look at the scores before you trust these labels."
     return row(STUDY, "marker genes", verdict, found / number, detail + fix)
 
 

@@ -17,7 +17,7 @@ def check_libraries(runs: list[Run]):
     for run in runs:
         by, libraries = find_libraries(run.barcodes["barcode"])
         if len(libraries) < 2:
-            detail = "Barcodes show one library."
+            detail = "The barcodes show one library only."
             yield row(run.name, "libraries", PASS, 1, detail)
             continue
         named = [f"{text or 'nothing'}: {n:,} cells" for text, n in libraries.most_common(SHOWN)]

@@ -139,7 +139,7 @@ def check_spreadsheet(run: Run) -> dict:
     numbers = [name for name in unique if SCIENTIFIC.fullmatch(name)]
     number = int(run.names.isin([*dates, *numbers]).sum())
     if not number:
-        detail = "No gene name is a date or a number as spreadsheets make of symbols."
+        detail = "No gene name looks like a date or a number that a spreadsheet made of a symbol."
         return row(run.name, "names from spreadsheets", PASS, 0, detail)
     mouse = run.facts["identifiers"]["species"]["name"] == "mouse"
     were = {name: " or ".join(genes_of_date(name, mouse)) for name in dates}
@@ -147,9 +147,9 @@ def check_spreadsheet(run: Run) -> dict:
     listed = shorten([f"{name}: {gene or 'gene unknown'}" for name, gene in were.items()])
     kinds = " or ".join(["dates"] * bool(dates) + ["rounded numbers"] * bool(numbers))
     detail = (
-        f"{number:,} gene names are {kinds}, as spreadsheets make of MARCH1, SEPT1 or DEC1: "
-        f"{listed}. Give the names of the annotation that the reads were counted with, and open no "
-        "table of genes in a spreadsheet."
+        f"{number:,} gene names are {kinds}, which spreadsheets make of MARCH1, SEPT1 or DEC1: "
+        f"{listed}. Give the names of the annotation that the reads were counted with, and do not "
+        "open tables of genes in a spreadsheet."
     )
     return row(run.name, "names from spreadsheets", WARN, number, detail)
 

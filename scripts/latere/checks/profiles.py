@@ -116,8 +116,9 @@ def check_profiles(runs: list[Run]):
         if len(clear):
             halves = least[at] < ONE_LIBRARY and other in clear
             fix = (
-                f", as halves of one library do (genetically identical animals: {IDENTICAL_ANIMALS}"
-                "). If both are of one specimen, give them one sample: they are not two replicates."
+                f", as between halves of one library (genetically identical animals: "
+                f"{IDENTICAL_ANIMALS}). If both are of one specimen, give them one sample: they "
+                "are not two replicates."
             )
             verdict, fix = (WARN, fix) if halves else (PASS, ".")
             yield row(run, "replicate", verdict, least[at], numbers + fix)
@@ -126,10 +127,10 @@ def check_profiles(runs: list[Run]):
         if len(own):
             swapped = least[at] < own.min() - ONE_LIBRARY and least[at] < SWAPPED * own.min()
             fix = (
-                ": it may belong there. Look for a swap; runs of one sample that hold other cells "
-                "(sorted) or were made in other batches look so, too."
+                ". The run may belong to the other sample. Look for a swap; sorted cells or "
+                "another batch of the same sample have this effect, too."
             )
-            numbers += f"; to the nearest run of its own sample {own.min():.2f}"
+            numbers += f"; distance to the nearest run of its own sample {own.min():.2f}"
             verdict, fix = (WARN, fix) if swapped else (PASS, ".")
             yield row(run, "sample of the run", verdict, own.min(), numbers + fix)
         if len(set(of)) >= ENOUGH_SAMPLES:

@@ -21,7 +21,7 @@ def check_cells(runs: list[Run]):
         verdict, fix = PASS, "."
         barcodes = run.facts["barcodes"]
         if not run.called:
-            verdict, detail = FAIL, f"no cell is called among {barcodes['number']:,} barcodes"
+            verdict, detail = FAIL, f"No cell is called among {barcodes['number']:,} barcodes"
             fix = (
                 ": none has a count. Check the source of the run, or remove its row from the sheet."
             )
@@ -45,10 +45,12 @@ def check_cells(runs: list[Run]):
             share, usual = run.doublets / run.called, expected_doublets(run.called)
             many = share > max(MANY_DOUBLETS, TIMES_DOUBLETS * usual)
             detail = (
-                f"{share:.1%} of {run.called:,} cells are called doublets; {usual:.1%} are usual "
-                "for as many cells in droplets"
+                f"{share:.1%} of {run.called:,} called cells are marked as doublets; 10x Genomics "
+                f"expects {usual:.1%} for this number of cells"
             )
-            fix = ". Look at the scores: cells in transition may be called, too." if many else "."
+            fix = (
+                ". Look at the scores: cells between two types may be marked, too." if many else "."
+            )
             yield row(run.name, "doublets", WARN if many else PASS, share, detail + fix)
 
 
@@ -66,7 +68,8 @@ def check_samples(runs: list[Run], samples: list[str], sides: dict, min_cells: i
     kept = {sample: sum(run.kept for run in runs if run.sample == sample) for sample in samples}
     for sample, number in kept.items():
         few = number < min_cells
-        detail = f"{number:,} cells are kept of run {', '.join(of[sample])}"
+        runs_of = f"run{'s' * (len(of[sample]) > 1)} {', '.join(of[sample])}"
+        detail = f"{number:,} cells are kept from {runs_of}"
         fix = (
             f": fewer than {min_cells} (`de.min_cells`), so it is not a replicate." if few else "."
         )
@@ -99,9 +102,9 @@ def check_mitochondria(runs: list[Run]):
     for run in runs:
         if run.called and not run.has_mitochondria:
             detail = (
-                "It has no mitochondrial gene, or none with a name of `cells.gene_sets`, so "
-                "`max_percent_mt` removes none of its cells. Give the matrix with all genes, or "
-                "add their names."
+                "No gene has a name of a mitochondrial gene in `cells.gene_sets`, so "
+                "`max_percent_mt` removes no cell of this run. Give the matrix with all genes, or "
+                "add the names."
             )
             yield row(run.name, "mitochondrial genes", WARN, 0, detail)
 
@@ -112,14 +115,20 @@ def check_ambient(runs: list[Run]):
     for run in runs:
         share = run.ambient["share"]
         if share is None:
-            detail = f"Nothing was removed. {run.ambient['reason']}"
+            detail = f"No ambient RNA was removed. {run.ambient['reason']}"
             yield row(run.name, "ambient RNA", WARN, np.nan, detail)
         else:
-            yield row(run.name, "ambient RNA", PASS, share, f"{share:.1%} was removed.")
+            yield row(
+                run.name,
+                "ambient RNA",
+                PASS,
+                share,
+                f"{share:.1%} of the molecules in cells were removed as ambient RNA.",
+            )
     if 0 < len(left) < len(runs):
         detail = (
-            f"It was removed from {len(runs) - len(left)} runs, but not from {', '.join(left)}: "
-            "this may cause differences between them. Give all runs raw, or set "
-            "`cells.remove_ambient` to false."
+            f"Ambient RNA was removed from {len(runs) - len(left)} runs, but not from "
+            f"{', '.join(left)}: this may cause differences between them. Give raw "
+            "matrices of all runs, or set `cells.remove_ambient` to false."
         )
         yield row(STUDY, "ambient RNA", FAIL, len(left), detail)

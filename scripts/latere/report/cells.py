@@ -14,11 +14,13 @@ from merge_cells import MIN_COUNTS_TESTABLE, MIN_SAMPLES_TESTABLE
 
 # How `call_cells` called the cells, and what set a limit in `select_cells`, in words.
 METHODS = {
-    "given": "by the source",
-    "all": "all barcodes of a filtered matrix",
+    "given": "source of the counts",
+    "all": "not called: the matrix is filtered",
     "emptyDrops": "EmptyDrops",
-    "threshold": "more UMIs than an empty droplet",
+    "threshold": "UMI threshold",
 }
+# What a matrix holds, in words.
+MATRICES = {"both": "raw, with the cells named"}
 SET_BY = {"deviations": "MAD", "floor": "floor", "ceiling": "ceiling", "fixed": "fixed"}
 PHASES = ("G1", "S", "G2M")
 # Number of the most frequent genes of the ambient RNA that are shown.
@@ -72,11 +74,12 @@ def describe_call(facts: dict, ambient: dict, doublets: dict) -> dict:
     barcodes, calling, share = facts["barcodes"], ambient["calling"], ambient["ambient"]
     genes = [f"{gene['gene_name']} {format_share(gene['share'])}" for gene in share["top_genes"]]
     left_out = [f"{number:,} of {name}" for name, number in facts["left_out"].items()]
+    kind = barcodes["kind"]
     found, cells = doublets["n_doublets"], doublets["n_cells"]
     return {
         "run": facts["run"],
         "form": facts["form"],
-        "matrix": f"{barcodes['kind']} (by the {barcodes['decided_by']})",
+        "matrix": f"{MATRICES.get(kind, kind)} (by the {barcodes['decided_by']})",
         "genes": facts["genes"],
         "left_out": ", ".join(left_out) or "none",
         "with_counts": barcodes["with_counts"],
@@ -141,6 +144,7 @@ def collect(inputs: Inputs) -> dict:
         "n_cells": len(inputs.cells),
         "limits": limits,
         "limit_columns": limit_columns,
+        "has_phases": bool(inputs.selection["phase"].notna().any()),
         "phases": count_phases(inputs.selection, limit_table["sample"].unique()),
         "n_genes": len(inputs.genes),
         "n_testable": int(inputs.genes["testable"].sum()),

@@ -99,7 +99,10 @@ def list_sources(inputs: Inputs) -> dict[str, list[str]]:
         groups = read_by_cell(inputs.files.groups, inputs.cells.index)
         names |= {name.removeprefix(f"{origin}: ") for name in groups["source"].unique()}
     markers = {name for name in names if name.startswith("markers ")}
-    return {"celltypist": sorted(names - markers), "markers": sorted(markers)}
+    return {
+        "celltypist": [name.removeprefix("CellTypist ") for name in sorted(names - markers)],
+        "markers": [name.removeprefix("markers ") for name in sorted(markers)],
+    }
 
 
 def collect(inputs: Inputs) -> dict:
