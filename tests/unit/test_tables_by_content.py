@@ -74,6 +74,17 @@ def test_a_table_of_genes(tmp_path, form, lengths):
     assert set(features["type"]) == {GENE_TYPE}
 
 
+@pytest.mark.parametrize("ids", [IDS, [f"ENST{n:011}" for n in range(NUMBER)]])
+def test_most_names_may_be_ids(tmp_path, ids):
+    """Where the annotation names few genes, as of many species, the id takes the place of a name."""
+    names = [name if n % 3 == 0 else ids[n] for n, name in enumerate(NAMES)]
+    (tmp_path / "features.tsv").write_text(lines("{i}\t{s}\t" + TYPE, ids, names))
+    features = features_of_text(str(tmp_path / "features.tsv"), (NUMBER,))
+    assert features["id"].tolist() == ids and features["name"].tolist() == names
+    features = features_of(pd.DataFrame({"gene_name": names}, index=ids))
+    assert features["id"].tolist() == ids and features["name"].tolist() == names
+
+
 def test_versions_are_no_symbols(tmp_path):
     path = tmp_path / "genes.tsv"
     ids = [f"{name}.{n}" for n, name in enumerate(IDS, 1)]

@@ -153,6 +153,12 @@ def split_combined(values: pd.Series) -> tuple[pd.Series, pd.Series] | None:
     return ids.fillna(values), names.fillna(values)
 
 
+def are_ids(values: pd.Series) -> bool:
+    """Whether all names are ids or accessions."""
+    some = some_of(values[values != ""])
+    return share(lambda value: ID.fullmatch(value) or ACCESSION.fullmatch(value), some) == 1
+
+
 def are_different(values: pd.Series) -> bool:
     """Whether most values differ, as names do."""
     filled = values[values != ""]

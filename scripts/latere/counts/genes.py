@@ -9,6 +9,7 @@ from latere.counts.content import (
     EXPRESSION,
     NAMED,
     are_different,
+    are_ids,
     are_tags,
     as_types,
     is_name_like,
@@ -109,9 +110,12 @@ def _choose(columns: dict, kinds: dict, ordered: bool) -> tuple:
     rest = columns if ordered else [None]
     ids += [label for label in rest if kinds[label] not in ("number", "empty", "type")]
     id_column = ids[0] if ids else None
-    names = [label for label in likely if is_named("name", label)]
+    # Most genes of an annotation may have no name; the id is then repeated in its place.
+    mixed = [label for label in columns if kinds[label] in ("id", "accession")]
+    mixed = [label for label in mixed if label is not None and not are_ids(columns[label])]
+    names = [label for label in likely + mixed if is_named("name", label)]
     names += index + likely
-    names += [label for label in texts if ordered and is_filled("name", label)]
+    names += [label for label in texts + mixed if ordered and is_filled("name", label)]
     return id_column, next((label for label in names if label != id_column), id_column)
 
 
