@@ -76,7 +76,7 @@ def test_a_table_of_genes(tmp_path, form, lengths):
 
 @pytest.mark.parametrize("ids", [IDS, [f"ENST{n:011}" for n in range(NUMBER)]])
 def test_most_names_may_be_ids(tmp_path, ids):
-    """Where the annotation names few genes, as of many species, the id takes the place of a name."""
+    """Where the annotation names few genes, as of many species, the id is in the name column."""
     names = [name if n % 3 == 0 else ids[n] for n, name in enumerate(NAMES)]
     (tmp_path / "features.tsv").write_text(lines("{i}\t{s}\t" + TYPE, ids, names))
     features = features_of_text(str(tmp_path / "features.tsv"), (NUMBER,))
