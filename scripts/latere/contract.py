@@ -85,7 +85,7 @@ def write_table(table: pd.DataFrame, path: str, name: str, digits: int | None = 
     name
         The table's key in `tables.yaml`.
     digits
-        Significant digits of numbers in a TSV; all if None.
+        Significant digits of numbers in a TSV, all if None. Whole numbers are counts and keep all.
 
     Raises
     ------
@@ -96,5 +96,10 @@ def write_table(table: pd.DataFrame, path: str, name: str, digits: int | None = 
     if name.endswith(".parquet"):
         table.to_parquet(path, index=False)
     else:
-        form = f"%.{digits}g" if digits else None
-        table.to_csv(path, sep="\t", index=False, na_rep="NA", float_format=form)
+
+        def form(value: float) -> str:
+            return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"
+
+        table.to_csv(
+            path, sep="\t", index=False, na_rep="NA", float_format=form if digits else None
+        )

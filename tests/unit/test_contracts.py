@@ -75,6 +75,21 @@ def test_a_missing_value_and_a_name_stay_what_they_are(tmp_path):
     assert not (tmp_path / "u.tsv").exists()
 
 
+def test_digits_round_shares_and_keep_counts(tmp_path):
+    table = pd.DataFrame(
+        {
+            "run": "r",
+            "check": "c",
+            "verdict": "PASS",
+            "value": [737280.0, 0.106194, np.nan],
+            "detail": "d.",
+        }
+    )
+    write_table(table, tmp_path / "t.tsv", "cells/checks.tsv", digits=4)
+    written = pd.read_table(tmp_path / "t.tsv", dtype=str, keep_default_na=False)["value"]
+    assert written.tolist() == ["737280", "0.1062", "NA"]
+
+
 def test_every_contract_is_described():
     for path, contract in read_contracts().items():
         assert contract["description"].endswith("."), path

@@ -40,12 +40,14 @@ def test_page_shows_the_cells(report_page):
 
 def test_checks_that_failed_come_first():
     verdicts = ["PASS", "WARN", "FAIL", "PASS"]
-    checks = pd.DataFrame({"run": list("abcd"), "check": "", "verdict": verdicts, "value": None})
+    values = [737280, np.nan, 0.10619, 0]
+    checks = pd.DataFrame({"run": list("abcd"), "check": "", "verdict": verdicts, "value": values})
     told = sort_checks(checks)
     assert told["verdicts"] == {"FAIL": 1, "WARN": 1, "PASS": 2}
     assert [row["run"] for row in told["troubles"]] == ["c", "b"]
     assert [row["run"] for row in told["passed"]] == ["a", "d"]
-    assert told["passed"][0]["value"] == ""
+    assert [row["value"] for row in told["troubles"]] == ["0.106", ""]
+    assert [row["value"] for row in told["passed"]] == ["737,280", "0"]
 
 
 def test_a_limit_says_what_set_it():

@@ -19,12 +19,6 @@ SAME_RELEASE = 0.98
 MANY_TWICE = 0.01
 # A second species has more of the genes than viruses, transgenes or spike-ins.
 SECOND_SPECIES, MIXED = 0.1, "mixed"
-BARCODES = {
-    "raw": "All barcodes (raw)",
-    "filtered": "Only cells (filtered)",
-    "both": "All barcodes, with the cells named",
-}
-DECIDED = {"data": "by the data", "sheet": "by the sheet", "source": "by the source of the counts"}
 KINDS = {"ensembl": "Ensembl ids", "symbol": "gene symbols", "other": "other ids"}
 
 
@@ -35,7 +29,7 @@ def check_counts(run: Run) -> dict:
     integers = np.issubdtype(np.dtype(about["stored_as"]), np.integer)
     stored = f"stored as {about['stored_as']}{'' if integers else ', read as whole numbers'}"
     stored = f"layer {about['layer']}, {stored}" if about["layer"] else stored
-    detail = f"All values are whole and not negative; the largest is {largest:,} ({stored})"
+    detail = f"All values are non-negative whole numbers; the largest is {largest:,} ({stored})"
     fix = ""
     if barcodes >= FEW_CELLS and depth_cv < SAME_SUM:
         fix = (
@@ -47,14 +41,31 @@ def check_counts(run: Run) -> dict:
     return row(run.name, "counts", WARN if fix else PASS, largest, f"{detail}{fix}.")
 
 
+def describe_barcodes(about: dict, agree: bool) -> str:
+    """Whether barcodes are raw or filtered, and who says so, in a sentence without its stop.
+
+    Parameters
+    ----------
+    about
+        Section `barcodes` of the facts of a run.
+    agree
+        Whether the data look as the sheet says.
+    """
+    if about["decided_by"] == "source":
+        return "The source of the counts has all barcodes, and says which are cells"
+    if not agree:
+        return about["reason"][:1].upper() + about["reason"][1:]
+    says = "The data look" if about["decided_by"] == "data" else "The sheet says"
+    return f"{says} {about['kind']}: {about['reason']}"
+
+
 def check_barcodes(runs: list[Run]):
     """Raw or filtered, compared with the data; counts; features left out."""
     for run in runs:
         about = run.facts["barcodes"]
         agree = about["kind"] in ("both", about["looks"])
         detail = (
-            f"{about['number']:,} barcodes, none duplicated. {BARCODES[about['kind']]}, "
-            f"{DECIDED[about['decided_by']]}: {about['reason']}."
+            f"{about['number']:,} barcodes, none duplicated. {describe_barcodes(about, agree)}."
         )
         fix = "" if agree else " Check column `barcodes` of the sheet; empty, the data decide."
         yield row(run.name, "barcodes", PASS if agree else WARN, about["number"], detail + fix)

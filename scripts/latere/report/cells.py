@@ -12,15 +12,14 @@ from latere.report.inputs import Inputs
 from latere.tables import read_tsv
 from merge_cells import MIN_COUNTS_TESTABLE, MIN_SAMPLES_TESTABLE
 
-# How `call_cells` called the cells, and what set a limit in `select_cells`, in words.
+# How `call_cells` called the cells, what a matrix holds, and what set a limit in `select_cells`.
 METHODS = {
-    "given": "source of the counts",
-    "all": "not called: the matrix is filtered",
+    "given": "source",
+    "all": "filtered matrix",
     "emptyDrops": "EmptyDrops",
     "threshold": "UMI threshold",
 }
-# What a matrix holds, in words.
-MATRICES = {"both": "raw, with the cells named"}
+MATRICES = {"both": "raw and cells"}
 SET_BY = {"deviations": "MAD", "floor": "floor", "ceiling": "ceiling", "fixed": "fixed"}
 PHASES = ("G1", "S", "G2M")
 # Number of the most frequent genes of the ambient RNA that are shown.
@@ -79,7 +78,7 @@ def describe_call(facts: dict, ambient: dict, doublets: dict) -> dict:
     return {
         "run": facts["run"],
         "form": facts["form"],
-        "matrix": f"{MATRICES.get(kind, kind)} (by the {barcodes['decided_by']})",
+        "matrix": f"{MATRICES.get(kind, kind)} ({barcodes['decided_by']})",
         "genes": facts["genes"],
         "left_out": ", ".join(left_out) or "none",
         "with_counts": barcodes["with_counts"],
