@@ -102,8 +102,8 @@ def why_not_estimable(
             else f"'{name}' is a number"
             for name, values in covariates.items()
         ]
-        told = f" ({', '.join(parts)})" if parts else ""
-        return f"{len(case)} samples leave no replicate for a design of {size} coefficients{told}"
+        listed = f" ({', '.join(parts)})" if parts else ""
+        return f"{len(case)} samples leave no replicate for a design of {size} coefficients{listed}"
     # The smallest set that is enough.
     named = next(
         names

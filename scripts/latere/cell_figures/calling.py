@@ -92,10 +92,10 @@ def plot_knee(curves: dict[str, pd.DataFrame], callings: dict[str, dict]):
             if calling[name] is not None:
                 reached = curve.loc[curve["n_counts"] >= calling[name], "rank"].max()
                 axes.plot(reached, calling[name], mark, color=INK, fillstyle="none", markersize=4)
-        told = f"{calling['called']:,} cells"
+        label = f"{calling['called']:,} cells"
         if calling["method"] == "all":
-            told += "\nfiltered matrix:\nno empty droplets"
-        axes.text(0.05, 0.06, told, transform=axes.transAxes, fontsize=size, va="bottom")
+            label += "\nfiltered matrix:\nno empty droplets"
+        axes.text(0.05, 0.06, label, transform=axes.transAxes, fontsize=size, va="bottom")
     handles = [Line2D([], [], color=c, linewidth=w, label=k) for k, (c, w) in kinds.items()]
     for name, mark in (("knee", "o"), ("inflection", "^")):
         if any(calling[name] is not None for calling in callings.values()):
@@ -124,7 +124,7 @@ def plot_ambient(ambient: dict[str, dict]):
     room = text.get_position().width * WIDTH
     for row, about in enumerate(ambient.values()):
         if about["share"] is None:
-            told = f"no estimate: {about['reason']}"
+            label = f"no estimate: {about['reason']}"
         else:
             axes.annotate(
                 f"{shares[row]:.1f}",
@@ -135,7 +135,7 @@ def plot_ambient(ambient: dict[str, dict]):
                 fontsize=size,
             )
             genes = about["top_genes"][:AMBIENT_GENES]
-            told = ", ".join(f"{g['gene_name']} {100 * g['share']:.1f} %" for g in genes)
-        text.text(0, row, fit(told, room, 6), va="center", fontsize=6)
+            label = ", ".join(f"{g['gene_name']} {100 * g['share']:.1f} %" for g in genes)
+        text.text(0, row, fit(label, room, 6), va="center", fontsize=6)
     text.set_title("most frequent ambient genes, share of the ambient RNA", loc="left", pad=4)
     return figure

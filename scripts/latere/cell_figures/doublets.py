@@ -45,11 +45,11 @@ def plot_doublets(scores: dict[str, np.ndarray], doublets: dict[str, dict]):
         axes.set_xticks([about["threshold"]], [f"{about['threshold']:.2g}"])
         axes.set_xticks([], minor=True)
         share = about["n_doublets"] / of_cells.size
-        told = f"{about['n_doublets']:,} of {of_cells.size:,}\n({100 * share:.1f} %)"
+        label = f"{about['n_doublets']:,} of {of_cells.size:,}\n({100 * share:.1f} %)"
         axes.text(
             0.04,
             0.95,
-            told,
+            label,
             transform=axes.transAxes,
             fontsize=size,
             va="top",

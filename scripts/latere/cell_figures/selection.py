@@ -69,9 +69,9 @@ def plot_quality(selection: pd.DataFrame, limits: pd.DataFrame, samples: list[st
         for row, sample in enumerate(samples):
             values = cells[sample][name].dropna().to_numpy(float) if sample in cells else None
             if values is None or not values.size:
-                told = "no cell" if values is None else "no gene to measure it"
+                label = "no cell" if values is None else "no gene to measure it"
                 place = axes.get_yaxis_transform()
-                axes.text(0.02, row, told, transform=place, va="center", fontsize=size, color=GREY)
+                axes.text(0.02, row, label, transform=place, va="center", fontsize=size, color=GREY)
                 continue
             draw_violin(axes, row, values, logs)
             for bound in bounds:
@@ -169,10 +169,10 @@ def plot_waterfall(qc: pd.DataFrame):
     shares.set_xlabel("removed (% of the called cells)")
     shares.set_xlim(0, 1.05 * done.max() or 1)
     for row, (kept, n) in enumerate(zip(qc["kept"], called, strict=True)):
-        told = f"{kept:,} of {n:,} kept ({kept / n:.1%})" if n else "no cell called"
+        label = f"{kept:,} of {n:,} kept ({kept / n:.1%})" if n else "no cell called"
         place = shares.get_yaxis_transform()
         shares.text(
-            1.03, row, told.replace("%", " %"), transform=place, va="center", fontsize=min(size, 6)
+            1.03, row, label.replace("%", " %"), transform=place, va="center", fontsize=min(size, 6)
         )
     handles = [Patch(color=BLUE, label="kept"), Patch(color=PALE, label="removed")]
     handles += [Patch(color=REASON_COLOURS[r], label=REASON_NAMES[r]) for r in found]

@@ -99,9 +99,11 @@ def check_genes(runs: list[Run]):
             verdict = FAIL
             other = f"by {KINDS[kind]}, this one by {KINDS[about['kind']]}"
             reason = (
-                f"most runs name genes {other}" if about["kind"] != kind else "hardly any shared"
+                f"most runs name genes {other}"
+                if about["kind"] != kind
+                else "few of its genes are in other runs"
             )
-            fix = f" ({reason}). Name the genes of all runs alike, by Ensembl ids of one release."
+            fix = f" ({reason}). Use Ensembl ids of one release for the genes of all runs."
         elif verdict == WARN:
             fix = ": another release, or genes were filtered. Count all runs with one annotation."
         yield row(run.name, "genes", verdict, share, detail + (fix or "."))

@@ -151,9 +151,9 @@ def check_duplicates(runs: list[Run], sides: dict | None = None):
         for twin in np.flatnonzero(excess[at]):
             both = barcodes[at].index.intersection(barcodes[twin].index)
             depths = pd.DataFrame({"a": barcodes[at][both], "b": barcodes[twin][both]}).rank()
-            alike = depths["a"].corr(depths["b"]) > SAME_DEPTH
+            same_depth = depths["a"].corr(depths["b"]) > SAME_DEPTH
             share = shared[at, twin] / smaller[at, twin]
-            if alike and share > largest:
+            if same_depth and share > largest:
                 verdict, largest, other = FAIL if share > MOST_SHARED else WARN, share, twin
         if verdict == PASS:
             detail = (
@@ -190,11 +190,11 @@ def check_contrasts(twins: list[set[str]], sides: dict):
     """
     for contrast, names in sides.items():
         tested = {sample for of_side in names.values() for sample in of_side}
-        alike = {tuple(sorted(pair)) for pair in twins if len(pair) == 2 and pair <= tested}
-        if alike:
-            named = ", ".join(" and ".join(pair) for pair in sorted(alike))
+        duplicated = {tuple(sorted(pair)) for pair in twins if len(pair) == 2 and pair <= tested}
+        if duplicated:
+            named = ", ".join(" and ".join(pair) for pair in sorted(duplicated))
             detail = (
                 f"Contrast {contrast} compares samples with the same cells: {named}. They are not "
                 "replicates, and its tests are not valid. Remove one of each from the sheet."
             )
-            yield row(STUDY, "replicates of the contrast", FAIL, len(alike), detail)
+            yield row(STUDY, "replicates of the contrast", FAIL, len(duplicated), detail)

@@ -17,7 +17,7 @@ from latere.tables import UNKNOWN
 
 def check_model(model: Model, names: set[str]) -> dict:
     """How much of a CellTypist model the genes of the study carry."""
-    share, alike = model.share(names), model.share(names, fold=True)
+    share, folded = model.share(names), model.share(names, fold=True)
     found = int(np.isin(model.genes.astype(str), list(names)).sum())
     detail = (
         f"{found:,} of the {len(model.genes):,} genes of the CellTypist model are in the data and "
@@ -27,9 +27,9 @@ def check_model(model: Model, names: set[str]) -> dict:
     if not model.is_supported(names):
         verdict = FAIL
         fix = f": under {MODEL_ENOUGH:.0%} types are mostly wrong, so every cell is {UNKNOWN}. "
-        if alike >= MODEL_ENOUGH:
+        if folded >= MODEL_ENOUGH:
             fix += (
-                f"If the case of letters is ignored, it is {alike:.1%}: the model or the data are "
+                f"If the case of letters is ignored, it is {folded:.1%}: the model or the data are "
                 "of another species. Name a model of the species of the data"
             )
         else:
@@ -57,14 +57,14 @@ def check_markers(markers: pd.DataFrame, names: set[str]) -> dict:
     verdict, fix = PASS, "."
     if not usable:
         verdict = FAIL
-        alike = int(genes.str.upper().isin({name.upper() for name in names}).sum())
+        folded = int(genes.str.upper().isin({name.upper() for name in names}).sum())
         fix = (
             f": too few to distinguish the types, so every cell is {UNKNOWN}. Give the matrix with "
             "gene symbols, and name markers of its species by `annotation.markers`"
         )
         fix += (
-            f" (if the case of letters is ignored, {alike:,} are: they are of another species)."
-            if alike > max(2 * found, number / 2)
+            f" (if the case of letters is ignored, {folded:,} are: they are of another species)."
+            if folded > max(2 * found, number / 2)
             else "."
         )
     elif left_out:

@@ -55,7 +55,7 @@ SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?E\+\d+")
 
 
 def find_date(name: str) -> list[tuple[int, int]]:
-    """Month and day that a name stands for, in both orders where that is unclear; empty if none."""
+    """Month and day that a name represents, in both orders where that is unclear; empty if none."""
     for pattern in DATES:
         if found := re.fullmatch(pattern, name):
             month, day = found["month"].lower(), int(found["day"])

@@ -39,7 +39,7 @@ class Run:
     sex_counts
         Molecules of the female and of the male genes; empty if it lacks either.
     barcodes
-        By called cell: barcode, n_counts, n_genes and `key`, a number that stands for its counts.
+        By called cell: barcode, n_counts, n_genes and `key`, a number that identifies its counts.
     ambient
         As `call_cells` writes it.
     """

@@ -87,7 +87,7 @@ def find_libraries(names: Collection[str]) -> tuple[str, Counter]:
         by: Counter({text: number for text, number in found.items() if number >= FEW_BARCODES})
         for by, found in numbers.items()
     }
-    # Names of cells, among which some are alike, are no libraries either.
+    # Names of cells, some of which are equal, are not libraries either.
     shown = {by: n if 2 * n.total() > len(texts) else Counter() for by, n in many.items()}
     return max(shown.items(), key=lambda item: len(item[1]))
 

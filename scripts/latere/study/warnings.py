@@ -66,9 +66,9 @@ def _without_level(where: str, contrast: Mapping, samples: Mapping, sheet: str):
         fix = f"Fill it in {sheet} if the sample belongs to a side."
         yield StudyError(where, problem, fix, code="sample-without-level")
     for side in ("case", "control"):
-        if alike := {n: of for n, of in others.items() if _plain(of) == _plain(contrast[side])}:
-            names = ", ".join(alike)
-            levels = ", ".join(f"'{level}'" for level in dict.fromkeys(alike.values()))
+        if similar := {n: of for n, of in others.items() if _plain(of) == _plain(contrast[side])}:
+            names = ", ".join(similar)
+            levels = ", ".join(f"'{level}'" for level in dict.fromkeys(similar.values()))
             problem = f"leaves out {names}, with {levels} in column '{column}', not the {side} "
             problem += f"'{contrast[side]}'"
             fix = f"Write the level the same way in {sheet} if it is the same."
