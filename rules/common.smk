@@ -11,7 +11,7 @@ from snakemake import __version__ as SNAKEMAKE
 
 from latere.cluster import machine, needs, requests
 from latere.cluster.sizes import MOST_SPOTS, Sizes, Unknown
-from latere.branches import REGISTRY
+from latere.branches import REGISTRY, branches_of
 from latere.counts.parts import table_of
 from latere.errors import StudyError
 from latere.reads import chemistry
@@ -45,7 +45,7 @@ RESULTS = f"results/{STUDY.name}"
 RUNS = list(STUDY.runs)
 SEQUENCED_RUNS = [run.name for run in STUDY.runs.values() if run.from_reads]
 CONTRASTS = list(STUDY.contrasts)
-BRANCHES = [REGISTRY[name] for name in config["branches"]]
+BRANCHES = branches_of(config)
 EMBEDDING = [branch.name for branch in BRANCHES if branch.embeds]
 TESTING = [branch.name for branch in BRANCHES if branch.tests]
 # The source of labels: the CellTypist model that the user named, else markers.
@@ -73,7 +73,7 @@ def ask(rule, names=("mem_mb", "runtime"), like=""):
             return needs.of_job(rule, wildcards, threads, SIZES)
         except Unknown as unknown:
             if not input:
-                return needs.prefetch(MOST_SPOTS)
+                return needs.reads.prefetch(MOST_SPOTS)
             # For a missing input, Snakemake evaluates this again when the job is submitted.
             raise FileNotFoundError(errno.ENOENT, str(unknown), input[0]) from None
 
@@ -88,9 +88,9 @@ def ask(rule, names=("mem_mb", "runtime"), like=""):
 def training_threads(wildcards):
     """CPU threads of the training, by the study's genes; the maximum if their number is unknown."""
     try:
-        return needs.training_threads(SIZES.kept())
+        return needs.branches.training_threads(SIZES.kept())
     except Unknown:
-        return needs.MOST_THREADS
+        return needs.branches.MOST_THREADS
 
 
 def unpacked(wildcards):
@@ -328,7 +328,9 @@ def report_input(wildcards):
     sources = [config["samples"], *source_files(LABELS).values()]
     files = {"sources": sources}
     for branch in BRANCHES:
-        files |= {what: f"<results>/{branch.name}/{file}" for what, file in branch.files.items()}
+        for what, file in branch.files.items():
+            path = f"<results>/{branch.name}/{file}"
+            files[what] = expand(path, contrast=CONTRASTS) if "{contrast}" in file else path
     if SEQUENCED_RUNS:
         files["metrics"] = expand("<results>/counts/metrics/{run}.json", run=SEQUENCED_RUNS)
         files["multiqc"] = "<results>/read_qc/multiqc.html"

@@ -15,7 +15,6 @@ rule call_de:
         "../envs/scanpy.yaml"
     params:
         fdr=config["de"]["fdr"],
-        min_log2fc=config["de"]["min_log2fc"],
     script:
         "../scripts/call_de.py"
 

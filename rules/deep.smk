@@ -1,4 +1,4 @@
-# Branch: scVI on raw counts, its latent space, its differential expression.
+# Branch: scVI on raw counts, its latent space, and the test that `deep.test` names.
 
 
 rule train_scvi:
@@ -27,6 +27,65 @@ rule train_scvi:
         "../scripts/train_scvi.py"
 
 
+rule decode_states:
+    input:
+        cells="<results>/cells/cells.h5ad",
+        groups="<results>/groups.parquet",
+        model="<results>/deep/model",
+        embedding="<results>/deep/embedding.parquet",
+    output:
+        decoded="<results>/deep/decoded.h5ad",
+        states="<results>/deep/states.parquet",
+        leak="<results>/deep/leak.tsv",
+    log:
+        "<logs>/decode_states.log",
+    benchmark:
+        "<benchmarks>/decode_states.tsv"
+    conda:
+        "../envs/scvi.yaml"
+    threads: 2
+    resources:
+        **ask("decode_states"),
+    params:
+        contrasts={contrast: STUDY.sides(contrast) for contrast in CONTRASTS},
+        seed=config["seed"],
+    script:
+        "../scripts/decode_states.py"
+
+
+# Both tests write the same file.
+if config["deep"]["test"] == "posterior":
+
+    ruleorder: scvi_de > state_adjusted_de
+
+else:
+
+    ruleorder: state_adjusted_de > scvi_de
+
+
+rule state_adjusted_de:
+    input:
+        sums="<results>/design/sums.h5ad",
+        design="<results>/design/{design}.json",
+        decoded="<results>/deep/decoded.h5ad",
+        states="<results>/deep/states.parquet",
+    output:
+        tests="<results>/deep/tests/{design}.parquet",
+        diagnosis="<results>/deep/diagnosis/{design}.tsv",
+    log:
+        "<logs>/state_adjusted_de/{design}.log",
+    benchmark:
+        "<benchmarks>/state_adjusted_de/{design}.tsv"
+    conda:
+        "../envs/edger.yaml"
+    resources:
+        **ask("state_adjusted_de", like="edger_de"),
+    params:
+        min_log2fc=config["de"]["min_log2fc"],
+    script:
+        "../scripts/state_adjusted_de.py"
+
+
 rule scvi_de:
     input:
         cells="<results>/cells/cells.h5ad",
@@ -44,7 +103,7 @@ rule scvi_de:
     resources:
         **ask("scvi_de"),
     params:
-        delta=config["deep"]["delta"],
+        delta=max(config["deep"]["delta"], config["de"]["min_log2fc"]),
         seed=config["seed"],
     script:
         "../scripts/scvi_de.py"

@@ -57,5 +57,7 @@ rule edger_de:
         "../envs/edger.yaml"
     resources:
         **ask("edger_de"),
+    params:
+        min_log2fc=config["de"]["min_log2fc"],
     script:
         "../scripts/edger_de.py"

@@ -1,6 +1,6 @@
-"""Apply the thresholds of the study to fitted tests: which genes are called.
+"""Apply the level of the study to fitted tests: which genes are called.
 
-Apart from the fit, so that another threshold refits no model.
+Apart from the fit, so that another level refits no model.
 """
 
 import pandas as pd
@@ -9,32 +9,29 @@ from latere.contract import write_table
 from latere.job import run_script, start
 
 
-def call_genes(tests: pd.DataFrame, fdr: float, min_log2fc: float) -> pd.DataFrame:
-    """Mark the genes that pass both thresholds.
+def call_genes(tests: pd.DataFrame, fdr: float) -> pd.DataFrame:
+    """Mark the genes that are called.
 
     Parameters
     ----------
     tests
-        Group x gene, with at least the columns log2fc and fdr.
+        Group x gene, with at least the column fdr.
     fdr
         Highest fdr of a called gene.
-    min_log2fc
-        Least absolute log2 fold change of a called gene.
 
     Returns
     -------
     pandas.DataFrame
         The same rows in the same order, and the column significant. A missing fdr is never called.
     """
-    significant = (tests["fdr"] <= fdr) & (tests["log2fc"].abs() >= min_log2fc)
-    return tests.assign(significant=significant)
+    return tests.assign(significant=tests["fdr"] <= fdr)
 
 
 def main(snakemake):
     """Read the tests of one branch and contrast, call, write."""
     log = start(snakemake)
     tests = pd.read_parquet(snakemake.input[0]).rename(columns={"design": "contrast"})
-    called = call_genes(tests, snakemake.params.fdr, snakemake.params.min_log2fc)
+    called = call_genes(tests, snakemake.params.fdr)
     write_table(called, snakemake.output[0], "{branch}/de/{contrast}.parquet")
     counts = called.groupby("group", sort=False)["significant"].agg(["sum", "size"])
     for group, (significant, tested) in counts.iterrows():

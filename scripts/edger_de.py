@@ -1,6 +1,7 @@
 """Test of the manual branch: edgeR quasi-likelihood on pseudobulks.
 
-One F test per design and group (Chen, Lun and Smyth 2016), samples as replicates.
+One F test per design and group (Chen, Lun and Smyth 2016), samples as replicates; with a least
+fold change, a test against it (TREAT; McCarthy and Smyth 2009).
 """
 
 import json
@@ -19,7 +20,7 @@ from latere.tables import join_tests
 OWN = ["pvalue"]
 
 
-def compare_group(sums: ad.AnnData, about: dict) -> pd.DataFrame:
+def compare_group(sums: ad.AnnData, about: dict, min_log2fc: float = 0) -> pd.DataFrame:
     """Test one group.
 
     Parameters
@@ -28,19 +29,21 @@ def compare_group(sums: ad.AnnData, about: dict) -> pd.DataFrame:
         Rows of the group in `sums.h5ad`, a row per sample.
     about
         The design of the group, as `build_design` writes it.
+    min_log2fc
+        The test is of a change larger than this.
 
     Returns
     -------
     pandas.DataFrame
         By tested gene: gene_id, gene_name, log2fc (case over control), mean_case and
-        mean_control (mean over samples of TMM-scaled counts per 10,000), statistic (F), fdr
-        (Benjamini-Hochberg over the genes of the group), pvalue.
+        mean_control (mean over samples of TMM-scaled counts per 10,000), statistic (F of any
+        change), fdr (Benjamini-Hochberg over the genes of the group), pvalue.
     """
     rows = sums.obs["sample"].astype(str).tolist()
     sums = sums[[rows.index(name) for name in about["samples"]], about["genes"]]
     case = np.array(about["sides"]) == "case"
     design = design_matrix(case, list(about["covariates"].values()))
-    fitted = quasi_likelihood_test(sums.X.toarray().T, design, coefficient=1)
+    fitted = quasi_likelihood_test(sums.X.toarray().T, design, 1, min_log2fc)
     per_10k = fitted.filter(like="cpm_").to_numpy() / 100
     return pd.DataFrame(
         {
@@ -62,7 +65,8 @@ def main(snakemake):
     design = json.loads(Path(snakemake.input.design).read_text(encoding="utf-8"))
     of_rows, tables = sums.obs["group"].astype(str).to_numpy(), {}
     for group, about in design["groups"].items():
-        tables[group] = compare_group(sums[np.flatnonzero(of_rows == group)], about)
+        rows = sums[np.flatnonzero(of_rows == group)]
+        tables[group] = compare_group(rows, about, snakemake.params.min_log2fc)
         log.info("%s: %d genes tested", group, len(tables[group]))
     tests = join_tests(design["design"], tables, OWN)
     write_table(tests, snakemake.output[0], "{branch}/tests/{design}.parquet")

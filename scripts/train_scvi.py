@@ -83,6 +83,8 @@ def train(
         n_hidden=n_hidden,
         n_layers=n_layers,
         gene_likelihood="nb",
+        # Else a change that a sample's cells share reaches the latent space.
+        encode_covariates=True,
     )
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     reason = "the model is trained on a GPU" if on_gpu else why_not_lean(model)

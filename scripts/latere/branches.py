@@ -4,9 +4,38 @@ A branch that embeds writes `{name}/embedding.parquet`; a branch that tests writ
 `{name}/tests/{design}.parquet`. Its rules are in `rules/{name}.smk`.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from latere.figures import BLUE, GREEN, VERMILION
+
+# What a test asks: whether the mean over a sample's cells changes, composition included; or
+# whether cells of the same state change.
+TOTAL, AT_EQUAL_STATE = "total change", "change at equal state"
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test of designs.
+
+    Attributes
+    ----------
+    name
+        Its value of the key `test` of the branch, where the branch has several.
+    fdr
+        What its `fdr` means, in words.
+    question
+        `TOTAL` or `AT_EQUAL_STATE`.
+    files
+        As of a branch; `{contrast}` in a path stands for each of the contrasts.
+    """
+
+    __test__ = False  # for pytest
+
+    name: str
+    fdr: str
+    question: str
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -21,10 +50,10 @@ class Branch:
         Title of the branch: its method.
     embedding
         What its embedding is, in words; empty if it does not embed.
-    fdr
-        What its `fdr` means, in words; empty if it does not test.
     colour
         In all figures, as a hexadecimal code.
+    tests
+        Its tests, the default first; empty if it does not test.
     files
         Further files of the branch that the report shows, by what they hold.
     """
@@ -32,8 +61,8 @@ class Branch:
     name: str
     title: str
     embedding: str
-    fdr: str
     colour: str
+    tests: tuple[Test, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -42,9 +71,20 @@ class Branch:
         return bool(self.embedding)
 
     @property
-    def tests(self) -> bool:
-        """Whether it tests designs."""
-        return bool(self.fdr)
+    def fdr(self) -> str:
+        """What the `fdr` of its test means, in words; empty if it does not test."""
+        return self.tests[0].fdr if self.tests else ""
+
+    @property
+    def question(self) -> str:
+        """What its test asks; empty if it does not test."""
+        return self.tests[0].question if self.tests else ""
+
+    def configured(self, config: Mapping) -> "Branch":
+        """The branch with the test that a configuration chooses, and the files of that test."""
+        chosen = config.get(self.name, {}).get("test")
+        tests = tuple(test for test in self.tests if chosen in (None, test.name))[:1]
+        return replace(self, tests=tests, files=self.files | (tests[0].files if tests else {}))
 
 
 REGISTRY = {
@@ -54,24 +94,47 @@ REGISTRY = {
             "deep",
             title="deep (scVI)",
             embedding="scVI's latent space",
-            fdr="posterior expected FDR: mean probability of no change over the genes called",
             colour=BLUE,
+            tests=(
+                Test(
+                    "state_adjusted",
+                    "Benjamini-Hochberg FDR of edgeR's quasi-likelihood p-values of a group, given "
+                    "the states of the cells that scVI fitted",
+                    AT_EQUAL_STATE,
+                    {"diagnosis": "diagnosis/{contrast}.tsv", "leak": "leak.tsv"},
+                ),
+                Test(
+                    "posterior",
+                    "posterior expected FDR: mean probability of no change over the genes called",
+                    TOTAL,
+                ),
+            ),
             files={"training": "training.json"},
         ),
         Branch(
             "manual",
             title="manual (edgeR)",
             embedding="principal components",
-            fdr="Benjamini-Hochberg FDR of the quasi-likelihood p-values of a group",
             colour=VERMILION,
+            tests=(
+                Test(
+                    "edger",
+                    "Benjamini-Hochberg FDR of edgeR's quasi-likelihood p-values of a group",
+                    TOTAL,
+                ),
+            ),
             files={"variable_genes": "variable_genes.parquet"},
         ),
         Branch(
             "harmony",
             title="Harmony",
             embedding="principal components, integrated by Harmony",
-            fdr="",
             colour=GREEN,
         ),
     )
 }
+
+
+def branches_of(config: Mapping) -> list[Branch]:
+    """The branches of a study, in its order, each with the test that the study chooses."""
+    return [REGISTRY[name].configured(config) for name in config["branches"]]

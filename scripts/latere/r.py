@@ -23,6 +23,7 @@ def start_r():
     return robjects
 
 
+@cache
 def package(name: str):
     """An R package, by the name it is installed under."""
     start_r()
@@ -35,6 +36,11 @@ def matrix(values: np.ndarray):
     """A numpy matrix as an R matrix of doubles."""
     flat = start_r().FloatVector(np.asarray(values, dtype=float).ravel(order="F"))
     return start_r().r.matrix(flat, nrow=values.shape[0])
+
+
+def vector(values: np.ndarray):
+    """A numpy vector as an R vector of doubles."""
+    return start_r().FloatVector(np.asarray(values, dtype=float))
 
 
 def sparse_columns(counts):

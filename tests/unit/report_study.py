@@ -12,7 +12,7 @@ from scipy import sparse
 from snakemake.iocontainers import InputFiles
 
 from compare_branches import PAIRS, SKIPPED, SUMMARY, compare_contrast, compare_labels, join_calls
-from latere.branches import REGISTRY
+from latere.branches import AT_EQUAL_STATE, REGISTRY, TOTAL
 from latere.quality import REASONS
 from latere.truth.cells import EVERY_RUN
 from latere.truth.tests import POOLED
@@ -51,7 +51,14 @@ CONFIG = {
         "max_percent_hb": 50,
         "samples": {},
     },
-    "deep": {"n_latent": 10, "n_hidden": 64, "n_layers": 1, "max_epochs": None, "delta": 0.25},
+    "deep": {
+        "n_latent": 10,
+        "n_hidden": 64,
+        "n_layers": 1,
+        "max_epochs": None,
+        "test": "state_adjusted",
+        "delta": 0.25,
+    },
     "manual": {"n_components": 20, "n_highly_variable": 2000},
     "explore": {"n_neighbors": 15, "resolution": 0.6},
     "annotation": {"celltypist_model": "model.pkl", "markers": "markers.tsv"},
@@ -64,7 +71,7 @@ def differential_expression(rng, branch, contrast, group, genes, effect):
     """A test of one group by one branch; `effect` are the fold changes behind it."""
     log2fc = effect + rng.normal(0, 0.4, len(genes))
     fdr = np.clip(np.exp(-3 * np.abs(log2fc)) * rng.uniform(0.2, 2, len(genes)), 0, 1)
-    own = {"deep": {"posterior": 1 - fdr}, "manual": {"pvalue": fdr / 2}}.get(branch, {})
+    own = {"deep": {"log2fc_composition": 0.1, "pvalue": fdr / 2}, "manual": {"pvalue": fdr / 2}}
     table = {
         "contrast": contrast,
         "group": group,
@@ -76,7 +83,7 @@ def differential_expression(rng, branch, contrast, group, genes, effect):
         "statistic": np.abs(log2fc),
         "fdr": fdr,
     }
-    return pd.DataFrame(table | own | {"significant": fdr <= 0.05})
+    return pd.DataFrame(table | own.get(branch, {}) | {"significant": fdr <= 0.05})
 
 
 class Study:
@@ -191,7 +198,8 @@ class Study:
 
     def write_of_branches(self, branches, cells, genes, n_samples):
         """The further files of the branches."""
-        files = {key: file for name in branches for key, file in REGISTRY[name].files.items()}
+        chosen = [REGISTRY[name].configured({}) for name in branches]
+        files = {key: file for branch in chosen for key, file in branch.files.items()}
         if "variable_genes" in files:
             chosen = pd.DataFrame({"gene_id": genes, "gene_name": genes})
             chosen["highly_variable"] = np.arange(len(genes)) % 8 == 1
@@ -214,6 +222,18 @@ class Study:
                 },
             }
             self.path("training", files["training"]).write_text(json.dumps(training))
+        if "diagnosis" in files:
+            leak = pd.DataFrame({"sample": ["healthy_1", "leukemia_2"], "n_cells": 300})
+            leak = leak.assign(leak=[0.01, 0.14])
+            leak.to_csv(self.path("leak", files["leak"]), sep="\t", index=False)
+            self.files["diagnosis"] = []
+            for contrast in CONTRASTS:
+                groups = {"group": ["all", "T cell"], "composition": 0.2, "slope": [1.4, np.nan]}
+                groups |= {"slope_within": [0.9, np.nan], "case_alone": [0.14, 0]}
+                groups |= {"control_alone": 0.0, "alone": ["case: B cell (14%)", ""]}
+                table = pd.DataFrame({"design": contrast} | groups)
+                path = self.path("diagnosis", files["diagnosis"].format(contrast=contrast))
+                table.to_csv(path, sep="\t", index=False, na_rep="NA")
 
     def write_truth(self, runs, embedding):
         """The tables of `compare_truth`."""
@@ -243,6 +263,7 @@ class Study:
             {
                 "contrast": list(CONTRASTS)[0],
                 "branch": branch,
+                "question": question,
                 "group": group,
                 "tested": 600,
                 "true_de": 60,
@@ -253,7 +274,10 @@ class Study:
                 "power_large": called / 80,
                 "rmse": 0.4,
                 "spearman": 0.8,
+                "leak": 0.03 if branch == "deep" else np.nan,
+                "one_sided": "",
             }
+            for question in (TOTAL, AT_EQUAL_STATE)
             for branch, called in (("deep", 60), ("manual", 0))
             for group in ("all", "T cell", POOLED)
         )

@@ -127,7 +127,7 @@ def test_pooled_row_leaves_out_groups_in_which_all_genes_change():
         for group in groups
     )
     truth = pd.concat(
-        pd.DataFrame({"group": group, "gene_id": ids, "log2fc": log2fc})
+        pd.DataFrame({"group": group, "gene_id": ids, "true_log2fc": log2fc, "one_sided": ""})
         for group, log2fc in groups.items()
         if log2fc
     )
@@ -136,8 +136,19 @@ def test_pooled_row_leaves_out_groups_in_which_all_genes_change():
     assert rows[POOLED]["tested"] == 3
     assert rows[POOLED]["fdp"] == pytest.approx(2 / 3)
     assert compare_tests(de, truth.iloc[:0]) == []
+    # At equal state nothing is known of cells that one side lacks.
+    alone = truth.assign(one_sided=truth["group"].map({"T cell": "Blast"}).fillna(""))
+    rows = {row["group"]: row for row in compare_tests(de, alone)}
+    assert list(rows) == ["all", "T cell", "B cell"] and rows["T cell"]["one_sided"] == "Blast"
     with pytest.raises(StudyError, match=r" 1 .*\[missing-fold-change\]"):
         compare_tests(de, truth[(truth["group"] != "T cell") | (truth["gene_id"] != "G1")])
+
+
+def test_leak_is_the_share_of_the_change_that_composition_takes():
+    table = genes([1.5, -0.75, 0.3], [2, -1, 0], True)
+    assert np.isnan(compare_fold_changes(table)["leak"])
+    taken = table.assign(log2fc_composition=[0.5, -0.25, 0.9])
+    assert compare_fold_changes(taken)["leak"] == pytest.approx(0.25)
 
 
 def test_labels_outside_every_lineage_are_wrong():

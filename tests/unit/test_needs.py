@@ -79,20 +79,20 @@ def matrix(path, cells, genes=100, tested=None, parts=None):
 def test_memory_is_near_what_was_measured(rule):
     shapes, memory, *samples = MEASURED[rule]
     for shape, measured in zip(shapes, memory, strict=True):
-        assert getattr(needs, rule)(shape, *samples).mem_mb == pytest.approx(measured, rel=0.25)
+        assert NEEDS[rule][0](shape, *samples).mem_mb == pytest.approx(measured, rel=0.25)
 
 
 @pytest.mark.parametrize(
     ("genes", "threads"), [(0, 1), (777, 1), (2000, 2), (3999, 3), (4000, 4), (33_538, 4)]
 )
 def test_training_gets_the_threads_that_help(genes, threads):
-    assert needs.training_threads(Shape(1e6, genes, 1e9)) == threads
+    assert needs.branches.training_threads(Shape(1e6, genes, 1e9)) == threads
 
 
 def test_join_asks_for_its_largest_sample():
     large = Shape(400_848, 18300, 610e6)
     for shape, measured in zip((*BENCH, large), (644, 710, 1316), strict=True):
-        assert needs.merge_cells(shape, 5.5e6).mem_mb == pytest.approx(measured, rel=0.25)
+        assert needs.cells.merge_cells(shape, 5.5e6).mem_mb == pytest.approx(measured, rel=0.25)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_join_asks_for_its_largest_sample():
     [(70_000, 11, 399, 17.6), (210_000, 11, 490, 49.5), (210_000, 40, 551, 76.9)],
 )
 def test_edger_is_near_what_was_measured(rows, samples, memory, seconds):
-    need = needs.edger_de(Shape(1, rows / needs.GROUPS, 1), samples)
+    need = needs.branches.edger_de(Shape(1, rows / needs.branches.GROUPS, 1), samples)
     assert need.mem_mb == pytest.approx(memory, rel=0.1)
     assert need.cpu_s == pytest.approx(seconds, rel=0.1)
 
@@ -114,24 +114,24 @@ def test_edger_is_near_what_was_measured(rows, samples, memory, seconds):
     ],
 )
 def test_comparison_is_near_what_was_measured(contrasts, rows, cells, memory, seconds):
-    need = needs.compare_branches(Shape(cells, rows / needs.GROUPS, 1), contrasts)
+    need = needs.branches.compare_branches(Shape(cells, rows / needs.branches.GROUPS, 1), contrasts)
     assert need.mem_mb == pytest.approx(memory, rel=0.1)
     assert need.cpu_s == pytest.approx(seconds, rel=0.15)
 
 
 def test_annotation_of_a_large_genome_gets_more_time():
     for bases, seconds in [(0.3e9, 12), (0.9e9, 28)]:
-        assert needs.filter_annotation(bases).cpu_s == pytest.approx(seconds, rel=0.1)
-    assert ask(needs.filter_annotation(HUMAN_BASES), 1, 1) == {"mem_mb": 2000, "runtime": 10}
-    assert ask(needs.filter_annotation(17e9), 1, 1)["runtime"] > 20  # wheat
+        assert needs.reads.filter_annotation(bases).cpu_s == pytest.approx(seconds, rel=0.1)
+    assert ask(needs.reads.filter_annotation(HUMAN_BASES), 1, 1) == {"mem_mb": 2000, "runtime": 10}
+    assert ask(needs.reads.filter_annotation(17e9), 1, 1)["runtime"] > 20  # wheat
 
 
 def test_human_study_asks_for_what_star_is_known_to_need():
     # The manual wants 32 GB for a human index, and the index to be held whole.
-    index = needs.star_index(HUMAN_BASES)
+    index = needs.reads.star_index(HUMAN_BASES)
     assert 36_000 <= ask(index, 8, 1)["mem_mb"] <= 44_000
     assert index_bytes(HUMAN_BASES) == pytest.approx(29.5e9, rel=0.02)
-    counting = needs.starsolo(332_110_056, index_bytes(HUMAN_BASES), 8)
+    counting = needs.reads.starsolo(332_110_056, index_bytes(HUMAN_BASES), 8)
     assert 40_000 <= ask(counting, 8, 1)["mem_mb"] <= 48_000
 
 
@@ -155,7 +155,7 @@ def test_ask_has_margins_and_grows_with_the_attempt():
     ],
 )
 def test_passes_follow_the_rule_of_scvi_tools(cells, max_epochs, expected):
-    assert needs.passes(cells, max_epochs) == expected
+    assert needs.branches.passes(cells, max_epochs) == expected
 
 
 def test_spots_from_the_sheet_or_the_files(tmp_path):
@@ -222,13 +222,13 @@ def test_cells_of_the_sources_then_counted_then_kept(tmp_path):
     assert sizes.kept() == kept and sizes.called().cells == 160
     # A job that loads counts holds its part of the matrix, and the barcodes of all.
     assert sizes.loaded("a") == Shape(300, 100, part.entries)
-    need = needs.load_counts(sizes.loaded("a"), part.entries)
+    need = needs.cells.load_counts(sizes.loaded("a"), part.entries)
     assert of_job("load_counts", {"run": "a"}, 1, sizes) == need
 
 
 def test_loading_counts_follows_barcodes_and_entries(tmp_path):
     for barcodes, entries, measured in LOADED:
-        need = needs.load_counts(Shape(barcodes, 36_601, entries), entries)
+        need = needs.cells.load_counts(Shape(barcodes, 36_601, entries), entries)
         assert need.mem_mb == pytest.approx(measured, rel=0.25)
         assert ask(need, 1, 1)["mem_mb"] > measured
     folder = tmp_path / "aggr"
@@ -329,14 +329,14 @@ def test_small_rule_takes_the_least():
 
 
 def test_a_rule_shares_the_need_of_another(monkeypatch):
-    monkeypatch.setattr(needs, "NEEDS", dict(needs.NEEDS))
-    monkeypatch.setattr(needs, "SMALL", set(needs.SMALL))
+    monkeypatch.setattr(needs.registry, "NEEDS", dict(needs.NEEDS))
+    monkeypatch.setattr(needs.registry, "SMALL", set(needs.SMALL))
     needs.share("mine", "call_de")
     assert needs.of_job("mine", {}, 1, None) == Need()
     needs.share("other", "define_groups")
     shape = Shape(10_000, 2_000, 10_000_000)
-    assert needs.NEEDS["other"][0](shape) == needs.define_groups(shape)
+    assert needs.registry.NEEDS["other"][0](shape) == needs.branches.define_groups(shape)
     # `plan` explains each need by its docstring.
-    assert needs.NEEDS["other"][0].__doc__ == "As define_groups."
+    assert needs.registry.NEEDS["other"][0].__doc__ == "As define_groups."
     with pytest.raises(LookupError, match="no need of a rule third"):
         needs.share("fourth", "third")

@@ -83,6 +83,8 @@ def test_no_number_is_typed_where_the_code_has_it(tmp_path, monkeypatch, told):
         # The second study has too little of its model.
         for path in files.cell_types:
             pd.read_parquet(path).assign(cell_type=UNKNOWN).to_parquet(path)
+        params.config["deep"]["test"] = "posterior"
+        vars(files).pop("diagnosis", None)
     assert text.count("so every cell was labelled unknown") == 1
     forms = {n: format_percent(v) if n in shares else str(v) for n, v in other.items()}
     assert [name for name, form in forms.items() if form not in text.replace(",", "")] == []

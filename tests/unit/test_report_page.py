@@ -12,7 +12,7 @@ import pytest
 from report_study import HOSTILE, SVG, write_study
 
 from latere import figures
-from latere.branches import REGISTRY, Branch
+from latere.branches import REGISTRY, TOTAL, Branch, Test
 from latere.report.page import SECTIONS, TEMPLATES, build_page
 from latere.truth.tests import POOLED
 
@@ -108,7 +108,7 @@ def test_each_branch_has_its_place(report_page):
 
 
 def test_a_branch_that_the_report_does_not_know(tmp_path, monkeypatch):
-    new = Branch("new", "New way", "a new space", "a new FDR", "#123456")
+    new = Branch("new", "New way", "a new space", "#123456", (Test("t", "a new FDR", TOTAL),))
     monkeypatch.setitem(REGISTRY, "new", new)
     names = ["deep", "manual", "new"]
     page = build_page(
@@ -184,7 +184,7 @@ def test_no_branch_is_named_but_in_its_own_sentences():
 
 def test_each_sentence_on_a_branch_has_its_branch():
     names = {path.name.split(".")[0] for path in (TEMPLATES / "methods").iterdir()}
-    assert names - {"otherwise", "components"} <= set(REGISTRY)
+    assert names - {"otherwise", "components", "edger"} <= set(REGISTRY)
 
 
 def test_colours_of_the_figures_are_written_once():

@@ -12,6 +12,7 @@ import pytest
 
 import simulate_sra
 import simulate_study
+from latere.branches import AT_EQUAL_STATE, TOTAL
 from latere.errors import StudyError
 from latere.job import JobError
 from latere.simulation.genome import (
@@ -131,17 +132,22 @@ def test_truth_of_any_contrast_is_what_was_planted(profiles):
     groups = {"all", *HEALTHY}
     assert len(truth) == len(groups) * len(names)
     assert not truth.duplicated(["group", "gene_id"]).any()
-    assert np.isfinite(truth["log2fc"]).all()
-    found = truth[truth["group"] == "T cell"].set_index("gene_id")["log2fc"]
-    np.testing.assert_allclose(found, planted.loc["subtype"], atol=1e-12)
+    assert np.isfinite(truth[[TOTAL, AT_EQUAL_STATE]]).all(axis=None)
+    found = truth[truth["group"] == "T cell"].set_index("gene_id")
+    np.testing.assert_allclose(found[TOTAL], planted.loc["subtype"], atol=1e-12)
+    # At equal state the change is what was planted, whatever the mixture of the group.
+    for _, found in truth.groupby("group"):
+        np.testing.assert_allclose(found[AT_EQUAL_STATE], planted.loc["subtype"], atol=1e-8)
+    assert set(truth.loc[truth["group"] == "B cell", "one_sided"]) == {"Blast A, Blast B"}
+    assert set(truth.loc[truth["group"] == "T cell", "one_sided"]) == {""}
     # Blasts differ in more than what was planted in all cells, and B cells are counted with them.
-    blasts = truth[truth["group"] == "B cell"].set_index("gene_id")["log2fc"]
+    blasts = truth[truth["group"] == "B cell"].set_index("gene_id")[TOTAL]
     assert (blasts.abs() > 1e-6).sum() > 2 * SETTINGS["de_genes"]
     mitochondrial = truth["gene_id"].str.startswith("MT-")
-    np.testing.assert_allclose(truth.loc[mitochondrial, "log2fc"], 0, atol=1e-12)
+    np.testing.assert_allclose(truth.loc[mitochondrial, TOTAL], 0, atol=1e-12)
     # No effect was planted for this contrast by itself: its truth is the sum of two.
     both = true_fold_changes(expected, {"case": ["A_1"], "control": ["healthy_1", "healthy_2"]})
-    found = both[both["group"] == "T cell"].set_index("gene_id")["log2fc"]
+    found = both[both["group"] == "T cell"].set_index("gene_id")[TOTAL]
     np.testing.assert_allclose(found, planted.sum(), atol=1e-12)
     assert true_fold_changes(expected, {"case": ["foreign"], "control": ["B_1"]}).empty
 

@@ -194,7 +194,7 @@ def test_every_rule_has_a_need_or_is_told_to_be_small():
     others = dict(like.findall("".join(rules().values())))
     assert set(others.values()) <= NEEDS.keys()
     forgotten = set(rules()) - NEEDS.keys() - SMALL - others.keys()
-    assert forgotten == set(), "enter it in scripts/latere/cluster/needs.py"
+    assert forgotten == set(), "enter it in scripts/latere/cluster/needs/"
     assert (NEEDS.keys() | SMALL) - set(rules()) == set(), "there is no such rule"
     assert NEEDS.keys() & SMALL == set()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from latere.branches import REGISTRY, Branch
+from latere.branches import Branch, branches_of
 from latere.tables import read_by_cell, read_tsv
 
 
@@ -28,8 +28,8 @@ class Inputs:
         Of each sample: its columns in the sheet.
     runs
         Of each run: sample and source.
-    embedding, testing
-        The branches that embed cells, and those that test genes.
+    branches, embedding, testing
+        The branches of the study; those that embed cells, and those that test genes.
     commit
         Commit of the workflow.
     """
@@ -38,13 +38,10 @@ class Inputs:
         self.commit = commit
         self.files, self.params = files, params
         self.config, self.samples, self.runs = params.config, params.samples, params.runs
-        self.embedding: list[Branch] = [REGISTRY[name] for name in params.embedding]
-        self.testing: list[Branch] = [REGISTRY[name] for name in params.testing]
-
-    @property
-    def branches(self) -> list[Branch]:
-        """All branches of the study."""
-        return [REGISTRY[name] for name in self.config["branches"]]
+        self.branches = branches_of(self.config)
+        by_name = {branch.name: branch for branch in self.branches}
+        self.embedding: list[Branch] = [by_name[name] for name in params.embedding]
+        self.testing: list[Branch] = [by_name[name] for name in params.testing]
 
     @property
     def contrasts(self) -> dict:

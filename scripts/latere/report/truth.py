@@ -1,6 +1,5 @@
 """Results of a simulated study against its truth."""
 
-from latere.branches import REGISTRY
 from latere.report.cells import used_reasons
 from latere.report.formats import records
 from latere.report.inputs import Inputs
@@ -19,8 +18,11 @@ def collect(inputs: Inputs) -> dict | None:
     )
     runs = read_tsv(files.truth).set_index("run").join(labels)
     tests = records(read_tsv(files.truth_de))
+    by_name = {branch.name: branch for branch in inputs.testing}
     for row in tests:
-        row["title"] = REGISTRY[row["branch"]].title
+        row["title"] = by_name[row["branch"]].title
+    # Each branch by the question that its test asks.
+    own = [row for row in tests if row["question"] == by_name[row["branch"]].question]
     testing = [{"name": branch.name, "title": branch.title} for branch in inputs.testing]
     return {
         "runs": records(runs.reset_index()),
@@ -30,10 +32,10 @@ def collect(inputs: Inputs) -> dict | None:
         "fates": records(read_tsv(files.truth_cells)),
         "reasons": used_reasons(inputs.qc),
         "tests": tests,
-        "pooled": [row for row in tests if row["group"] == POOLED],
+        "pooled": [row for row in own if row["group"] == POOLED],
         "mostly_null": MOSTLY_NULL,
         "large": LARGE,
-        "drawn": {"branches": testing, "fdr": inputs.config["de"]["fdr"], "rows": tests}
+        "drawn": {"branches": testing, "fdr": inputs.config["de"]["fdr"], "rows": own}
         if tests
         else None,
     }

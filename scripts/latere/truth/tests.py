@@ -8,6 +8,7 @@ import logging
 import numpy as np
 import pandas as pd
 
+from latere.branches import AT_EQUAL_STATE, TOTAL
 from latere.errors import StudyError
 from latere.tables import ALL
 
@@ -16,6 +17,7 @@ TESTS = [
     "contrast",
     "group",
     "branch",
+    "question",
     "stated_fdr",
     "tested",
     "true_de",
@@ -27,6 +29,8 @@ TESTS = [
     "power_large",
     "rmse",
     "spearman",
+    "leak",
+    "one_sided",
 ]
 NULL = 1e-6  # a true |log2fc| below this is zero but for rounding
 # Where fewer genes than this share are null, a method has little to be wrong about.
@@ -77,21 +81,27 @@ def compare_fold_changes(genes: pd.DataFrame) -> dict:
     -------
     dict
         rmse over all tested genes, in log2 units; spearman over the genes that truly differ
-        (the others tie at 0), NaN where fewer than two or constant.
+        (the others tie at 0), NaN where fewer than two or constant; leak, the share of the true
+        change that was taken for a change of composition, NaN where the branch estimates none.
     """
-    differ = genes.loc[genes["true_log2fc"].abs() > NULL, ["log2fc", "true_log2fc"]]
-    varies = (differ.nunique() > 1).all()
+    differ = genes[genes["true_log2fc"].abs() > NULL]
+    both, truth = differ[["log2fc", "true_log2fc"]], differ["true_log2fc"]
+    varies = (both.nunique() > 1).all()
+    taken = differ.get("log2fc_composition")
     return {
         "rmse": float(np.sqrt(np.mean((genes["log2fc"] - genes["true_log2fc"]) ** 2))),
-        "spearman": differ.rank().corr().iloc[0, 1] if varies else np.nan,
+        "spearman": both.rank().corr().iloc[0, 1] if varies else np.nan,
+        "leak": np.nan if taken is None or not len(differ) else taken @ truth / (truth @ truth),
     }
 
 
 def true_fold_changes(expected, sides: dict) -> pd.DataFrame:
     """Log2 fold changes of expected expression, for each group and gene of one contrast.
 
-    Of mean expression over the cells of a sample, then over the samples of a side; so where
-    cell types differ in number (`all`, and `B cell` where blasts join), composition is included.
+    The total change is that of mean expression over the cells of a sample, then over the samples
+    of a side; so where cell types differ in number (`all`, and `B cell` where blasts join),
+    composition is included. The change at equal state is that of the same cell types in the same
+    shares, the mean of both sides.
 
     Parameters
     ----------
@@ -105,7 +115,9 @@ def true_fold_changes(expected, sides: dict) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        group, gene_id, log2fc; empty where a side has no sample with a truth.
+        group, gene_id, a column for each question, and one_sided: the cell types of the group that
+        one side lacks, for which cells of equal state do not exist. Empty where a side has no
+        sample with a truth.
     """
     log = logging.getLogger(__name__)
     about = expected.obs
@@ -116,7 +128,7 @@ def true_fold_changes(expected, sides: dict) -> pd.DataFrame:
         log.warning("samples without a truth, left out: %s", ", ".join(strange))
     if not all(mask.any() for mask in known.values()):
         log.warning("a side has no sample with a truth: the contrast is left out")
-        return pd.DataFrame(columns=["group", "gene_id", "log2fc"])
+        return pd.DataFrame(columns=["group", "gene_id", TOTAL, AT_EQUAL_STATE, "one_sided"])
     shape = len(samples), len(cell_types)
     rates = expected.X.reshape(*shape, -1)
     tables = []
@@ -124,13 +136,21 @@ def true_fold_changes(expected, sides: dict) -> pd.DataFrame:
         members = about["group"].eq(group) | (group == ALL)
         weights = about["share"].where(members, 0.0).to_numpy().reshape(shape)
         weights /= weights.sum(axis=1, keepdims=True)
-        means = np.einsum("st,stg->sg", weights, rates)
-        log2fc = np.log2(means[known["case"]].mean(axis=0) / means[known["control"]].mean(axis=0))
-        # Equal changes differ by the rounding of the sums, which no rank should depend on.
-        log2fc = log2fc.round(9)
-        tables.append(
-            pd.DataFrame({"group": group, "gene_id": expected.var_names, "log2fc": log2fc})
-        )
+        mean = sum(weights[side].mean(axis=0) for side in known.values()) / len(known)
+        changes = {}
+        for question, shares in (
+            (TOTAL, weights),
+            (AT_EQUAL_STATE, np.tile(mean, (len(weights), 1))),
+        ):
+            means = np.einsum("st,stg->sg", shares, rates)
+            change = np.log2(
+                means[known["case"]].mean(axis=0) / means[known["control"]].mean(axis=0)
+            )
+            # Equal changes differ by the rounding of the sums, which no rank should depend on.
+            changes[question] = change.round(9)
+        some = [(weights[side] > 0).any(axis=0) for side in known.values()]
+        changes["one_sided"] = ", ".join(cell_types[some[0] != some[1]])
+        tables.append(pd.DataFrame({"group": group, "gene_id": expected.var_names, **changes}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -142,27 +162,28 @@ def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
     de
         Differential expression of one branch and contrast.
     truth
-        True fold changes of that contrast: group, gene_id, log2fc.
+        True fold changes of that contrast: group, gene_id, true_log2fc, one_sided (empty where it
+        does not matter).
 
     Returns
     -------
     list of dict
         A row per group that the truth knows, then one that pools (`POOLED`) the cell types in
-        which most tested genes are null. Where kinds of cells join that differ in number, as
-        blasts join the B cells, all genes change, and no call could be false but by its sign.
+        which most tested genes are null and no cells are on one side only. Where kinds of cells
+        join that differ in number, as blasts join the B cells, all genes change, and no call could
+        be false but by its sign; and at equal state nothing is known of cells that one side lacks.
 
     Raises
     ------
     StudyError
         The truth knows a group but not all its tested genes.
     """
-    truth = truth.rename(columns={"log2fc": "true_log2fc"})
     has_truth = de["group"].isin(truth["group"])
     for group in de.loc[~has_truth, "group"].unique():
         logging.getLogger(__name__).warning("group %s has no truth: left out", group)
     keys = ["group", "gene_id"]
     known = de[has_truth].merge(
-        truth[[*keys, "true_log2fc"]], on=keys, how="left", validate="one_to_one"
+        truth[[*keys, "true_log2fc", "one_sided"]], on=keys, how="left", validate="one_to_one"
     )
     if known["true_log2fc"].isna().any():
         missing = known.loc[known["true_log2fc"].isna(), "gene_id"]
@@ -174,22 +195,27 @@ def compare_tests(de: pd.DataFrame, truth: pd.DataFrame) -> list[dict]:
     groups = dict(list(known.groupby("group", sort=False)))
     null = known["true_log2fc"].abs() <= NULL
     informative = null.groupby(known["group"]).transform("mean") >= MOSTLY_NULL
-    pooled = known[informative & (known["group"] != ALL)]
+    pooled = known[informative & (known["group"] != ALL) & (known["one_sided"] == "")]
     if len(pooled):
         groups[POOLED] = pooled
     return [
-        {"group": group, **compare_de(genes), **compare_fold_changes(genes)}
+        {
+            "group": group,
+            **compare_de(genes),
+            **compare_fold_changes(genes),
+            "one_sided": genes["one_sided"].iloc[0],
+        }
         for group, genes in groups.items()
     ]
 
 
 def order_tests(rows: list[dict]) -> pd.DataFrame:
-    """A table of tests with the branches next to each other, group by group.
+    """A table of tests with branches and questions next to each other, group by group.
 
     Parameters
     ----------
     rows
-        contrast, branch, group and metrics, by contrast, then branch.
+        contrast, branch, question, group and metrics, by contrast, branch, then question.
     """
     table = pd.DataFrame(rows, columns=TESTS)
     order = table.groupby(["contrast", "group"], sort=False).ngroup()
@@ -214,7 +240,12 @@ def compare_contrasts(contrasts: dict, de: dict, expected, fdr: float) -> pd.Dat
     for contrast, sides in contrasts.items():
         fold_changes = true_fold_changes(expected, sides)
         for branch, paths in de.items():
-            about = {"contrast": contrast, "branch": branch, "stated_fdr": fdr}
-            compared = compare_tests(pd.read_parquet(paths[contrast]), fold_changes)
-            rows += [{**about, **row} for row in compared]
+            table = pd.read_parquet(paths[contrast])
+            for question in (TOTAL, AT_EQUAL_STATE):
+                truth = fold_changes.rename(columns={question: "true_log2fc"})
+                if question == TOTAL:
+                    truth["one_sided"] = ""
+                about = {"contrast": contrast, "branch": branch, "question": question}
+                compared = compare_tests(table, truth)
+                rows += [{**about, "stated_fdr": fdr, **row} for row in compared]
     return order_tests(rows)
