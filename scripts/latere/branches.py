@@ -28,6 +28,8 @@ class Test:
         `TOTAL` or `AT_EQUAL_STATE`.
     files
         As of a branch; `{contrast}` in a path stands for each of the contrasts.
+    replicates
+        What it takes for independent.
     """
 
     __test__ = False  # for pytest
@@ -36,6 +38,7 @@ class Test:
     fdr: str
     question: str
     files: dict[str, str] = field(default_factory=dict)
+    replicates: str = "samples"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ REGISTRY = {
                     "posterior",
                     "posterior expected FDR: mean probability of no change over the genes called",
                     TOTAL,
+                    replicates="cells",
                 ),
             ),
             files={"training": "training.json"},

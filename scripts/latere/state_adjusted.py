@@ -15,7 +15,7 @@ PART = 1 << 23
 # Log2 ratios that vary less than this say nothing about a slope.
 LEAST_RATIO = 0.05
 # A side lacks a state that is this much rarer in it than in the other.
-LACKING = 0.02
+LACKING = 0.05
 
 
 def decode_sums(

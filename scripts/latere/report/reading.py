@@ -19,6 +19,7 @@ def collect(inputs: Inputs) -> dict:
     return {
         "groups": describe_groups(inputs),
         "unknown": UNKNOWN,
+        "of_cells": [branch for branch in inputs.testing if branch.tests[0].replicates == "cells"],
         "two_questions": len({branch.question for branch in inputs.testing}) > 1,
         "embedding_only": [branch for branch in inputs.embedding if branch not in inputs.testing],
         "testing_only": [branch for branch in inputs.testing if branch not in inputs.embedding],

@@ -6,9 +6,9 @@ from latere.report.formats import records
 from latere.report.inputs import Inputs
 from latere.tables import read_tsv
 
-# The state takes up part of the response: the slope over all samples exceeds that within the
-# sides by this much.
-APART = 0.3
+# The states take up part of the response: the slope over all samples is this steep, and exceeds
+# that within the sides by this much.
+STEEP, APART = 1.3, 0.3
 # A leak that readers should know of.
 LARGE_LEAK = 0.1
 
@@ -21,6 +21,7 @@ def collect(inputs: Inputs) -> dict | None:
     diagnosis = pd.concat(tables, ignore_index=True)
     leak = read_tsv(inputs.files.leak)
     apart = diagnosis["slope"] - diagnosis["slope_within"] >= APART
+    apart &= diagnosis["slope"] >= STEEP
     return {
         "branch": next(branch for branch in inputs.testing if "diagnosis" in branch.files),
         "rows": records(diagnosis),
