@@ -1,24 +1,20 @@
 """One Lightning step per epoch, and sparse counts: the numbers are those of scvi-tools itself."""
 
-import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 pytest.importorskip("scvi")
 
-import scvi
 import torch
 from scipy.special import gammaln
 from scvi.distributions import NegativeBinomial
 from scvi.model import SCVI
+from scvi_models import TRAIN, make_model, simulate_counts, train_model
 
 from latere.fast_scvi import kernels
 from latere.fast_scvi.plan import epochs
 from latere.fast_scvi.steps import LeanStep, ModuleStep, why_not_lean
-
-TRAIN = {"accelerator": "cpu", "devices": 1, "check_val_every_n_epoch": 1}
-TRAIN |= {"enable_progress_bar": False, "batch_size": 64}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,35 +27,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def counts():
-    """Four kinds of cells in three samples, sparse; some counts are large."""
-    rng = np.random.default_rng(0)
-    profiles = rng.gamma(0.3, 1, (4, 200))
-    profiles /= profiles.sum(axis=1, keepdims=True)
-    matrix = rng.poisson(profiles[np.arange(400) % 4] * rng.lognormal(5.5, 0.5, (400, 1)))
-    matrix[:, 0] += 1  # scvi-tools takes the logarithm of each sum
-    matrix[3, 5] = 2000
-    cells = ad.AnnData(sp.csr_matrix(matrix.astype(np.float32)))
-    cells.obs["sample"] = np.array(["a", "b", "c"])[np.arange(400) % 3]
-    return cells
-
-
-def make_model(counts, **options):
-    scvi.settings.seed = 1
-    cells = counts.copy()
-    SCVI.setup_anndata(cells, batch_key="sample")
-    return SCVI(cells, **{"gene_likelihood": "nb", "n_hidden": 16, "n_latent": 4} | options)
-
-
-def train_model(counts, step=None, fused=False, max_epochs=3, **options):
-    stopping = {name: options.pop(name) for name in [*options] if name.startswith("early")}
-    model = make_model(counts, **options)
-    words = TRAIN | {"max_epochs": max_epochs} | stopping
-    if step is None:
-        model.train(**words)
-    else:
-        with epochs(model, step(model), fused=fused):
-            model.train(**words)
-    return model
+    return simulate_counts()
 
 
 def weights(model):
@@ -72,7 +40,7 @@ def stock(counts):
 
 
 def test_a_step_of_an_epoch_gives_the_bits_of_scvi_tools(counts, stock):
-    ours = train_model(counts, ModuleStep)
+    ours = train_model(counts, ModuleStep, adam={})
     for name, values in weights(stock).items():
         np.testing.assert_array_equal(weights(ours)[name], values, err_msg=name)
     np.testing.assert_array_equal(
@@ -82,7 +50,7 @@ def test_a_step_of_an_epoch_gives_the_bits_of_scvi_tools(counts, stock):
 
 @pytest.mark.parametrize("step", [ModuleStep, LeanStep])
 def test_history_is_that_of_scvi_tools(counts, stock, step):
-    ours = train_model(counts, step, fused=True)
+    ours = train_model(counts, step)
     assert ours.history.keys() == stock.history.keys()
     for name in stock.history.keys() - {"kl_weight"}:
         assert len(ours.history[name]) == 3
@@ -178,7 +146,7 @@ def test_training_stops_early_at_the_same_epoch(counts):
 
 
 def test_a_model_is_saved_and_loaded(counts, tmp_path):
-    model = train_model(counts, LeanStep, fused=True)
+    model = train_model(counts, LeanStep)
     model.save(tmp_path / "model", save_anndata=False)
     loaded = SCVI.load(tmp_path / "model", adata=counts.copy())
     np.testing.assert_array_equal(

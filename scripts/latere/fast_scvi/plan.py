@@ -4,71 +4,20 @@
 Lightning does around each step takes longer than a step: here it does so once per epoch.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import numpy as np
 import torch
-from scvi.dataloaders import DataSplitter
 from scvi.train import TrainingPlan
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.distributions import Distribution
 
-from latere.fast_scvi.steps import Losses
+from latere.fast_scvi.batches import Batches, EpochSplitter
+from latere.fast_scvi.steps import Step
 
 # Options of scvi-tools' plan that this one follows. Others are refused, as they would do nothing.
 HONOURED = {"lr", "eps", "weight_decay", "n_epochs_kl_warmup", "min_kl_weight", "max_kl_weight"}
-
-
-class _Rows(Dataset):
-    """Rows of the data, by their places in a set of cells."""
-
-    def __init__(self, rows: np.ndarray):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, places: list[int]) -> np.ndarray:
-        return self.rows[places]
-
-
-class _OneStep:
-    """What Lightning loads in an epoch: one item, the loader of the mini-batches' rows.
-
-    Not a list, as Lightning takes a list of loaders for several data sets.
-    """
-
-    def __init__(self, batches: DataLoader):
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[DataLoader]:
-        yield self.batches
-
-
-class EpochSplitter(DataSplitter):
-    """Gives a step of Lightning a whole epoch: a loader of the rows of its mini-batches.
-
-    The cells are split, and the mini-batches drawn, as scvi-tools does.
-    """
-
-    def _epoch(self, rows, sampler, drop_last: bool) -> _OneStep:
-        rows = _Rows(np.asarray(rows))
-        batches = BatchSampler(sampler(rows), self.data_loader_kwargs["batch_size"], drop_last)
-        # The rows stay an array.
-        loader = DataLoader(rows, sampler=batches, batch_size=None, collate_fn=lambda at: at)
-        return _OneStep(loader)
-
-    def train_dataloader(self) -> _OneStep:
-        """One epoch of the training cells."""
-        return self._epoch(self.train_idx, RandomSampler, self.drop_last)
-
-    def val_dataloader(self) -> _OneStep | None:
-        """One epoch of the validation cells."""
-        return self._epoch(self.val_idx, SequentialSampler, False) if len(self.val_idx) else None
 
 
 class EpochPlan(TrainingPlan):
@@ -79,9 +28,7 @@ class EpochPlan(TrainingPlan):
     module
         The module to train.
     step
-        Gives the losses of a mini-batch, from its rows and the weight of the KL divergence.
-    fused
-        Whether Adam updates all parameters in one pass.
+        Computes the epochs.
     **options
         Options of scvi-tools' plan.
 
@@ -91,51 +38,37 @@ class EpochPlan(TrainingPlan):
         An option would have no effect.
     """
 
-    def __init__(self, module, step: Callable[..., Losses], fused: bool = True, **options):
+    def __init__(self, module, step: Step, **options):
         if unknown := sorted(options.keys() - HONOURED):
             raise ValueError(f"options without effect where a step is an epoch: {unknown}")
         super().__init__(module, **options)
         self.automatic_optimization = False
-        self.step, self.fused = step, fused
+        self.step = step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, as in scvi-tools."""
         parameters = [at for at in self.module.parameters() if at.requires_grad]
-        return torch.optim.Adam(
-            parameters,
-            lr=self.lr,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            fused=self.fused,
-        )
+        options = {"lr": self.lr, "eps": self.eps, "weight_decay": self.weight_decay}
+        return torch.optim.Adam(parameters, **options, **self.step.adam)
 
-    def training_step(self, batches: DataLoader, _) -> None:
+    def training_step(self, batches: Batches, _) -> None:
         """Train for an epoch."""
-        optimizer = self.optimizers().optimizer
-        weight = float(self.kl_weight)
+        self.log("kl_weight", float(self.kl_weight), on_step=False, on_epoch=True, batch_size=1)
+        self._run(batches, "train", self.optimizers().optimizer)
 
-        def update(losses: Losses) -> None:
-            optimizer.zero_grad()
-            losses.loss.backward()
-            optimizer.step()
-
-        self.log("kl_weight", weight, on_step=False, on_epoch=True, batch_size=1)
-        self._run(batches, weight, "train", update)
-
-    def validation_step(self, batches: DataLoader, _) -> None:
+    def validation_step(self, batches: Batches, _) -> None:
         """Evaluate all validation cells."""
-        self._run(batches, float(self.kl_weight), "validation", lambda losses: None)
+        self._run(batches, "validation", None)
 
-    def _run(self, batches, weight: float, mode: str, update: Callable[[Losses], None]) -> None:
-        sums = np.zeros(4)
-        n_cells = 0
-        for rows in batches:
-            losses = self.step(rows, weight)
-            update(losses)
-            n_cells += losses.n_cells
-            values = [at.item() for at in losses[:-1]]
-            sums += [values[0] * losses.n_cells, *values[1:3], values[3] * losses.n_cells]
-        loss, reconstruction, kl_local, kl_global = sums / n_cells
+    def _run(self, batches: Batches, mode: str, optimizer: torch.optim.Optimizer | None) -> None:
+        sums = self.step.run(batches, float(self.kl_weight), optimizer)
+        n_cells = sum(batches.sizes)
+        loss, reconstruction, kl_local, kl_global = (sums / n_cells).tolist()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"epoch {self.current_epoch + 1}: the loss of the {mode} cells is {loss}. Check "
+                "that all counts are finite and not negative, or lower the learning rate."
+            )
         prefix = "train_loss" if mode == "train" else "validation_loss"
         self.log_dict(
             {
@@ -152,7 +85,7 @@ class EpochPlan(TrainingPlan):
 
 
 @contextmanager
-def epochs(model, step: Callable[..., Losses], fused: bool = True) -> Iterator[None]:
+def epochs(model, step: Step) -> Iterator[None]:
     """Within it, `model.train` trains with one step per epoch.
 
     Parameters
@@ -160,15 +93,17 @@ def epochs(model, step: Callable[..., Losses], fused: bool = True) -> Iterator[N
     model
         A model of scvi-tools that is trained by its plain plan, such as SCVI.
     step
-        A step of `latere.fast_scvi.steps`, for this model.
-    fused
-        As `EpochPlan` takes it.
+        How it is computed; made for this model, and used once.
     """
+    # Checks of distributions read the device after each step, and a CUDA graph cannot contain them.
+    # The plan checks the loss.
+    checks = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
     model._data_splitter_cls = EpochSplitter
-    model._training_plan_cls = partial(EpochPlan, step=step, fused=fused)
+    model._training_plan_cls = partial(EpochPlan, step=step)
     try:
         yield
     finally:
         del model._data_splitter_cls, model._training_plan_cls
-        for at in model.module.parameters():
-            at.data = at.data.contiguous()
+        Distribution.set_default_validate_args(checks)
+        step.close()

@@ -1,7 +1,8 @@
-"""How one mini-batch is computed: by the unchanged module, or the lean way that a CPU likes."""
+"""How mini-batches are computed: by the unchanged module, or the lean way that a CPU likes."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -11,6 +12,7 @@ from scvi import REGISTRY_KEYS
 from scvi.nn import DecoderSCVI
 
 from latere.fast_scvi import kernels
+from latere.fast_scvi.batches import Batches
 
 
 class Losses(NamedTuple):
@@ -22,8 +24,74 @@ class Losses(NamedTuple):
     kl_global: torch.Tensor
     n_cells: int
 
+    def sums(self) -> torch.Tensor:
+        """What an epoch adds up, (4,): means over cells are weighted by the number of cells."""
+        means = self.loss, self.kl_global
+        loss, kl_global = (at.detach().double() * self.n_cells for at in means)
+        sums = (at.detach().double() for at in (self.reconstruction, self.kl_local))
+        return torch.stack([loss, *sums, kl_global])
 
-class ModuleStep:
+
+class Step(ABC):
+    """Computes the mini-batches of a model, and epochs of them."""
+
+    # Options of Adam: all parameters are updated in one pass.
+    adam: Mapping[str, Any] = {"fused": True}
+
+    @abstractmethod
+    def __call__(self, cells, kl_weight) -> Losses:
+        """Losses of some cells, by their rows."""
+
+    def learn(self, losses: Losses, optimizer: torch.optim.Optimizer) -> None:
+        """Update the parameters."""
+        optimizer.zero_grad()
+        losses.loss.backward()
+        optimizer.step()
+
+    def run(
+        self, batches: Batches, kl_weight: float, optimizer: torch.optim.Optimizer | None
+    ) -> np.ndarray:
+        """Train for an epoch, or evaluate its cells.
+
+        Parameters
+        ----------
+        batches
+            The cells.
+        kl_weight
+            Weight of the KL divergence.
+        optimizer
+            Updates the parameters after each mini-batch; None where the cells are evaluated.
+
+        Returns
+        -------
+        numpy.ndarray
+            `Losses.sums` of all mini-batches, added up.
+        """
+        sums = torch.zeros(4, dtype=torch.float64)
+        for rows in batches:
+            losses = self(rows, kl_weight)
+            if optimizer:
+                self.learn(losses, optimizer)
+            sums += losses.sums()
+        return sums.numpy()
+
+    def close(self) -> None:
+        """Give back what the training took."""
+        return
+
+
+def compute(module, tensors: dict[str, torch.Tensor], kl_weight: torch.Tensor) -> Losses:
+    """A mini-batch through a module of scvi-tools as it is."""
+    *_, of = module(
+        tensors,
+        loss_kwargs={"kl_weight": kl_weight},
+        get_inference_input_kwargs={"full_forward_pass": True},
+    )
+    sums = of.reconstruction_loss_sum, of.kl_local_sum, of.kl_global_sum
+    return Losses(of.loss, *sums, of.n_obs_minibatch)
+
+
+class ModuleStep(Step):
     """A mini-batch through the module as it is; its counts are dense, as scvi-tools loads them."""
 
     def __init__(self, model):
@@ -33,17 +101,10 @@ class ModuleStep:
     def __call__(self, cells: np.ndarray, kl_weight: float) -> Losses:
         """Losses of some cells, by their rows."""
         tensors = {key: torch.from_numpy(at) for key, at in self.dataset[cells].items()}
-        inputs = {"full_forward_pass": True}
-        *_, of = self.module(
-            tensors,
-            loss_kwargs={"kl_weight": torch.tensor(kl_weight)},
-            get_inference_input_kwargs=inputs,
-        )
-        sums = of.reconstruction_loss_sum, of.kl_local_sum, of.kl_global_sum
-        return Losses(of.loss, *sums, of.n_obs_minibatch)
+        return compute(self.module, tensors, torch.tensor(kl_weight))
 
 
-class LeanStep:
+class LeanStep(Step):
     """The same losses from sparse counts, on the CPU; no output is computed that the loss ignores.
 
     Random numbers are drawn as in `ModuleStep`: the losses differ in their last digits only.
@@ -88,6 +149,11 @@ class LeanStep:
         kl = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
         loss = (reconstruction + kl_weight * kl) / len(cells)
         return Losses(loss, reconstruction, kl, torch.zeros(()), len(cells))
+
+    def close(self) -> None:
+        """Store the first layer as scvi-tools does."""
+        weight = self.module.z_encoder.encoder.fc_layers[0][0].weight
+        weight.data = weight.data.contiguous()
 
     def _encode(self, counts, batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of the latent space of cells."""
