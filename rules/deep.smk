@@ -22,6 +22,7 @@ rule train_scvi:
         n_hidden=config["deep"]["n_hidden"],
         n_layers=config["deep"]["n_layers"],
         max_epochs=config["deep"]["max_epochs"],
+        precision=config["deep"]["precision"],
         seed=config["seed"],
     script:
         "../scripts/train_scvi.py"

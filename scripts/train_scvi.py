@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import time
-from contextlib import nullcontext
 
 import anndata as ad
 import numpy as np
@@ -22,6 +21,7 @@ def train(
     max_epochs: int | None,
     seed: int,
     threads: int,
+    precision: str = "highest",
     accelerator: str = "auto",
 ):
     """Train a model with early stopping on held-out cells.
@@ -38,20 +38,21 @@ def train(
         Seed of weights, split and mini-batches.
     threads
         CPU threads of torch.
+    precision
+        `highest`, or `high`: a GPU rounds the factors of matrix products to 10 bits (TF32).
     accelerator
         `auto`, a GPU where there is one, or `cpu`.
 
     Returns
     -------
-    scvi.model.SCVI
-        The trained model, where it was trained.
+    tuple
+        The trained scvi.model.SCVI, where it was trained, and the `fast_scvi.training.Loop`.
     """
     import lightning.pytorch
     import scvi
     import torch
 
-    from latere.fast_scvi.plan import epochs
-    from latere.fast_scvi.steps import LeanStep, why_not_lean
+    from latere.fast_scvi import training
 
     hush("lightning", "scvi")
 
@@ -74,7 +75,7 @@ def train(
                 )
 
     torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("highest")  # the same numbers on CPU and GPU, near enough
+    torch.set_float32_matmul_precision(precision)
     scvi.settings.seed = seed
     scvi.model.SCVI.setup_anndata(cells, batch_key="sample")
     model = scvi.model.SCVI(
@@ -86,21 +87,17 @@ def train(
         # Else a change that a sample's cells share reaches the latent space.
         encode_covariates=True,
     )
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    reason = "the model is trained on a GPU" if on_gpu else why_not_lean(model)
-    if reason:
-        logging.info("trained by scvi-tools' own loop: %s", reason)
-    with nullcontext() if reason else epochs(model, LeanStep(model)):
-        model.train(
-            max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=1,
-            early_stopping=True,
-            check_val_every_n_epoch=1,
-            callbacks=[Progress()],
-            enable_progress_bar=False,
-        )
-    return model
+    loop = training.train(
+        model,
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=1,
+        early_stopping=True,
+        check_val_every_n_epoch=1,
+        callbacks=[Progress()],
+        enable_progress_bar=False,
+    )
+    return model, loop
 
 
 def train_where_it_fits(cells: ad.AnnData, **settings):
@@ -117,13 +114,13 @@ def train_where_it_fits(cells: ad.AnnData, **settings):
     Returns
     -------
     tuple
-        The trained model; its latent space, (n_cells, n_latent); and the GPU whose memory ran out,
-        empty if none did.
+        The trained model; its latent space, (n_cells, n_latent); the loop that trained it; and the
+        GPU whose memory ran out, empty if none did.
     """
 
     def attempt(accelerator: str):
-        model = train(cells, **settings, accelerator=accelerator)
-        return model, model.get_latent_representation()
+        model, loop = train(cells, **settings, accelerator=accelerator)
+        return model, model.get_latent_representation(), loop
 
     try:
         return *attempt("auto"), ""
@@ -162,13 +159,13 @@ def describe_gpu() -> str:
     return f"{gpu.name} with {gpu.total_memory / 2**30:.1f} GiB"
 
 
-def describe(model, seconds: float, seed: int, threads: int, full_gpu: str = "") -> dict:
+def describe(model, loop, seconds: float, seed: int, threads: int, full_gpu: str = "") -> dict:
     """What a reader needs to judge and to repeat a training, ready for JSON.
 
     Parameters
     ----------
-    model
-        The trained model.
+    model, loop
+        The trained model, and the loop that trained it.
     seconds
         What its training and latent space took.
     seed, threads
@@ -189,6 +186,9 @@ def describe(model, seconds: float, seed: int, threads: int, full_gpu: str = "")
         "device": device.type,
         "device_name": f"{name}; out of memory: {full_gpu}" if full_gpu else name,
         "threads": threads,
+        "loop": loop.name,
+        "loop_reason": loop.reason,
+        "precision": torch.get_float32_matmul_precision(),
         "epochs": len(history["elbo_train"]),
         "seconds": round(seconds, 1),
         "seed": seed,
@@ -205,7 +205,7 @@ def main(snakemake):
     params = snakemake.params
     cells = read_cells(snakemake.input[0], "testable", dtype=np.float32)
     began = time.monotonic()
-    model, latent, full_gpu = train_where_it_fits(
+    model, latent, loop, full_gpu = train_where_it_fits(
         cells,
         n_latent=params.n_latent,
         n_hidden=params.n_hidden,
@@ -213,10 +213,11 @@ def main(snakemake):
         max_epochs=params.max_epochs,
         seed=params.seed,
         threads=snakemake.threads,
+        precision=params.precision,
     )
     seconds = time.monotonic() - began
-    training = describe(model, seconds, params.seed, snakemake.threads, full_gpu)
-    log.info("%(epochs)d epochs in %(seconds)s s on %(device_name)s", training)
+    training = describe(model, loop, seconds, params.seed, snakemake.threads, full_gpu)
+    log.info("%(epochs)d epochs in %(seconds)s s on %(device_name)s, loop %(loop)s", training)
     model.save(snakemake.output.model, overwrite=True, save_anndata=False)
     embedding = embedding_table(cells.obs_names, latent)
     write_table(embedding, snakemake.output.embedding, "{branch}/embedding.parquet")

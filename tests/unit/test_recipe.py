@@ -19,7 +19,7 @@ def study(cells, tmp_path, monkeypatch):
     tests = tests.assign(fdr=[0.04, 0.5, 0.01])
     tests.to_parquet(folder / "manual/de/treated_vs_control.parquet")
     (folder / "comparison/summary.tsv").write_text("contrast\tgroup\nc\tall\n")
-    model = train(
+    model, _ = train(
         cells[:, cells.var["testable"]].copy(),
         **{"n_latent": 4, "n_hidden": 16, "n_layers": 1, "max_epochs": 2, "seed": 3, "threads": 1},
     )

@@ -16,7 +16,9 @@ SMALL = {"n_latent": 4, "n_hidden": 16, "n_layers": 1, "max_epochs": 150, "seed"
 
 
 def train_small(cells):
-    return train(cells[:, cells.var["testable"].to_numpy()].copy(), **SMALL)
+    model, loop = train(cells[:, cells.var["testable"].to_numpy()].copy(), **SMALL)
+    assert loop.name == ("graph" if model.device.type == "cuda" else "lean")
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,11 @@ def test_same_seed_gives_the_same_embedding(cells, model):
 
 
 def test_training_is_described(model):
-    record = describe(model, 1.0, 3, threads=1)
+    from latere.fast_scvi.training import Loop
+
+    record = describe(model, Loop("lean", "no GPU"), 1.0, 3, threads=1)
+    assert (record["loop"], record["loop_reason"]) == ("lean", "no GPU")
+    assert record["precision"] == "highest"
     assert record["threads"] == 1
     assert record["device"] in ("cpu", "cuda")
     assert record["n_samples"] == 6
@@ -59,10 +65,10 @@ def test_training_goes_on_without_a_gpu_that_is_full(cells, model, monkeypatch, 
     monkeypatch.setattr(scvi.model.SCVI, "train", fail_on_gpu)
     tested = cells[:, cells.var["testable"].to_numpy()].copy()
     with caplog.at_level(logging.WARNING):
-        made, latent, full = train_where_it_fits(tested, **SMALL)
+        made, latent, loop, full = train_where_it_fits(tested, **SMALL)
     assert tried == ["auto", "cpu"] and full == "RTX 2080 with 10.8 GiB"
     np.testing.assert_array_equal(latent, model.get_latent_representation())
-    record = describe(made, 1.0, 3, 1, full)
+    record = describe(made, loop, 1.0, 3, 1, full)
     assert record["device"] == "cpu" and full in record["device_name"]
     (message,) = [line.message for line in caplog.records if full in line.message]
     assert "11.62 MiB are free" in message and "`gpu.model`" in message
@@ -159,9 +165,9 @@ def test_sides_may_differ_in_samples(cells, model, sides, group_design):
 def test_few_cells_train(cells, n_cells):
     """Where a mini-batch of one cell would be left over, scvi-tools validates on it."""
     part = cells[:: cells.n_obs // n_cells][:n_cells, cells.var["testable"].to_numpy()].copy()
-    model = train(part, n_latent=2, n_hidden=8, n_layers=1, max_epochs=2, seed=1, threads=1)
+    model, loop = train(part, n_latent=2, n_hidden=8, n_layers=1, max_epochs=2, seed=1, threads=1)
     assert part.n_obs == n_cells
-    assert describe(model, 1.0, 1, 1)["epochs"] == 2
+    assert describe(model, loop, 1.0, 1, 1)["epochs"] == 2
 
 
 def test_no_more_cells_than_draws():

@@ -9,8 +9,8 @@ GROUPS = 15
 
 
 def gpu_seconds(passes: float) -> float:
-    """15 minutes for 8 million passes of a cell on an RTX 4070 Ti at 28 % (leukomap, whose
-    39,375 cells take 8 million passes by scvi-tools' rule).
+    """At most: 15 minutes for 8 million passes of a cell on an RTX 4070 Ti, by scvi-tools' own loop
+    (leukomap, of 39,375 cells). Graphs take 1 minute on an H200 (prototype, 0.26 s an epoch).
     """
     return 900 * passes / 8e6
 
@@ -23,8 +23,8 @@ def passes(cells: float, max_epochs: int | None) -> float:
 @needs("kept", "max_epochs")
 def train_scvi(shape: Shape, max_epochs: int | None) -> Need:
     """968 and 1,190 MB for 7.4 and 29.4 million entries; an epoch of 1,500 cells and 12,000 genes
-    0.76 CPU s, of 3,000 and 2,000 0.44 (measured). The libraries of CUDA get 4 GB more, which
-    nobody has measured here. Time is asked for as without a GPU.
+    0.76 CPU s, of 3,000 and 2,000 0.44 (measured). 4 GB more for CUDA, not measured. Time is as
+    without a GPU, whose memory `latere.fast_scvi.graph` counts: 1.3 GB for 56 million entries.
     """
     done = passes(shape.cells, max_epochs)
     return Need(
