@@ -23,6 +23,7 @@ rule train_scvi:
         n_layers=config["deep"]["n_layers"],
         max_epochs=config["deep"]["max_epochs"],
         precision=config["deep"]["precision"],
+        kl_warmup=config["deep"]["kl_warmup"],
         seed=config["seed"],
     script:
         "../scripts/train_scvi.py"

@@ -22,6 +22,7 @@ def train(
     seed: int,
     threads: int,
     precision: str = "highest",
+    kl_warmup: float | None = None,
     accelerator: str = "auto",
 ):
     """Train a model with early stopping on held-out cells.
@@ -40,6 +41,9 @@ def train(
         CPU threads of torch.
     precision
         `highest`, or `high`: a GPU rounds the factors of matrix products to 10 bits (TF32).
+    kl_warmup
+        Share of the most passes in which the weight of the KL divergence rises from 0 to 1; None
+        takes scvi-tools' 400 passes, which many a training ends before.
     accelerator
         `auto`, a GPU where there is one, or `cpu`.
 
@@ -51,6 +55,7 @@ def train(
     import lightning.pytorch
     import scvi
     import torch
+    from scvi.model._utils import get_max_epochs_heuristic
 
     from latere.fast_scvi import training
 
@@ -87,9 +92,12 @@ def train(
         # Else a change that a sample's cells share reaches the latent space.
         encode_covariates=True,
     )
+    most = max_epochs or get_max_epochs_heuristic(cells.n_obs)
+    plan = {} if kl_warmup is None else {"n_epochs_kl_warmup": round(kl_warmup * most)}
     loop = training.train(
         model,
-        max_epochs=max_epochs,
+        max_epochs=most,
+        plan_kwargs=plan,
         accelerator=accelerator,
         devices=1,
         early_stopping=True,
@@ -189,6 +197,8 @@ def describe(model, loop, seconds: float, seed: int, threads: int, full_gpu: str
         "loop": loop.name,
         "loop_reason": loop.reason,
         "precision": torch.get_float32_matmul_precision(),
+        # Of the last epoch.
+        "kl_weight": float(model.history["kl_weight"].iloc[-1, 0]),
         "epochs": len(history["elbo_train"]),
         "seconds": round(seconds, 1),
         "seed": seed,
@@ -214,6 +224,7 @@ def main(snakemake):
         seed=params.seed,
         threads=snakemake.threads,
         precision=params.precision,
+        kl_warmup=params.kl_warmup,
     )
     seconds = time.monotonic() - began
     training = describe(model, loop, seconds, params.seed, snakemake.threads, full_gpu)

@@ -209,6 +209,9 @@ class Study:
             training = {
                 "device": "cpu",
                 "device_name": "CPU",
+                "loop": "lean",
+                "loop_reason": "",
+                "kl_weight": 0.0975,
                 "epochs": 40,
                 "seconds": 12.3,
                 "seed": 1,

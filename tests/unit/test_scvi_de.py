@@ -33,6 +33,15 @@ def test_same_seed_gives_the_same_embedding(cells, model):
     )
 
 
+@pytest.mark.parametrize(("share", "weight"), [(None, 5 / 400), (0.5, 1), (1, 5 / 6), (0, 1)])
+def test_warm_up_is_a_share_of_the_epochs(cells, share, weight):
+    """Of six epochs; scvi-tools' own rule has 400, however few there are."""
+    tested = cells[:, cells.var["testable"].to_numpy()].copy()
+    model, loop = train(tested, **SMALL | {"max_epochs": 6}, kl_warmup=share)
+    assert loop.name in ("lean", "graph")
+    assert describe(model, loop, 1.0, 3, 1)["kl_weight"] == pytest.approx(weight)
+
+
 def test_training_is_described(model):
     from latere.fast_scvi.training import Loop
 

@@ -182,7 +182,7 @@ def mixed():
 
 @pytest.fixture(scope="module")
 def trained(mixed):
-    model = train(mixed.copy(), **SMALL, max_epochs=300)
+    model, _ = train(mixed.copy(), **SMALL, max_epochs=300)
     depths = np.asarray(mixed.X.sum(axis=1)).ravel()
     return model, model.get_latent_representation(), depths
 
