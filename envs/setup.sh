@@ -194,8 +194,9 @@ write_lock() {
     "$venv/bin/pip" install --quiet "$(grep -o '^torch==[0-9.]*' envs/requirements.in)"
     "$venv/bin/pip" install --quiet -r envs/requirements.in
     # Neither the build of torch (+cpu) nor what a CUDA build brings: both depend on the machine.
+    # nvidia-ml-py is pure Python, and asked for.
     "$venv/bin/pip" freeze --all --exclude pip --exclude wheel |
-        sed -E '/^(nvidia|cuda|triton)/d; s/\+[a-z0-9.]+$//' >"$venv/lock"
+        sed -E '/^nvidia-ml-py=/b; /^(nvidia|cuda|triton)/d; s/\+[a-z0-9.]+$//' >"$venv/lock"
     # The hash of each file of these versions, for any machine; uv resolves nothing here.
     "$venv/bin/pip" install --quiet uv
     "$venv/bin/uv" pip compile --quiet --python "$venv/bin/python" --no-deps --generate-hashes --no-header --no-annotate \

@@ -29,6 +29,7 @@ CARRIED_BY = {
     "matplotlib": {"matplotlib-base"},
     "numba": {"scvi-tools"},
     "numpy": {"anndata", "pandas"},
+    "pynvml": {"nvidia-ml-py"},
     "scipy": {"anndata", "scikit-learn"},
     "scvi": {"scvi-tools"},
     "skmisc": {"scikit-misc"},
@@ -117,8 +118,8 @@ def test_lock_is_exact_and_portable():
     # Each with its hashes, and nothing else: no address, no build (+cpu).
     form = re.compile(r"[a-z0-9-]+==[0-9][\w.]*( +--hash=sha256:[0-9a-f]{64})+")
     assert [entry for entry in entries if not form.fullmatch(entry)] == []
-    # No package that only a CUDA build of torch brings.
-    assert [entry for entry in entries if re.match(r"nvidia|cuda|triton", entry)] == []
+    # No package that only a CUDA build of torch brings; nvidia-ml-py is asked for.
+    assert [entry for entry in entries if re.match(r"nvidia(?!-ml-py=)|cuda|triton", entry)] == []
     assert len(entries) == len(locked()) > 100
 
 
