@@ -212,20 +212,25 @@ def describe(model, loop, seconds: float, seed: int, threads: int, full_gpu: str
 
 def main(snakemake):
     log = start(snakemake)
+    # After `start`: they import torch.
+    from latere.telemetry.files import write_telemetry
+    from latere.telemetry.sampler import Sampler
+
     params = snakemake.params
     cells = read_cells(snakemake.input[0], "testable", dtype=np.float32)
     began = time.monotonic()
-    model, latent, loop, full_gpu = train_where_it_fits(
-        cells,
-        n_latent=params.n_latent,
-        n_hidden=params.n_hidden,
-        n_layers=params.n_layers,
-        max_epochs=params.max_epochs,
-        seed=params.seed,
-        threads=snakemake.threads,
-        precision=params.precision,
-        kl_warmup=params.kl_warmup,
-    )
+    with Sampler() as sampler:
+        model, latent, loop, full_gpu = train_where_it_fits(
+            cells,
+            n_latent=params.n_latent,
+            n_hidden=params.n_hidden,
+            n_layers=params.n_layers,
+            max_epochs=params.max_epochs,
+            seed=params.seed,
+            threads=snakemake.threads,
+            precision=params.precision,
+            kl_warmup=params.kl_warmup,
+        )
     seconds = time.monotonic() - began
     training = describe(model, loop, seconds, params.seed, snakemake.threads, full_gpu)
     log.info("%(epochs)d epochs in %(seconds)s s on %(device_name)s, loop %(loop)s", training)
@@ -234,6 +239,7 @@ def main(snakemake):
     write_table(embedding, snakemake.output.embedding, "{branch}/embedding.parquet")
     with open(snakemake.output.training, "w", encoding="utf-8") as handle:
         json.dump(training, handle, indent=1)
+    write_telemetry(model, training, sampler, snakemake.output)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,12 @@ REGISTRY = {
                     replicates="cells",
                 ),
             ),
-            files={"training": "training.json"},
+            files={
+                "training": "training.json",
+                "gpu": "gpu.json",
+                "gpu_samples": "gpu.parquet",
+                "kernels": "kernels.tsv",
+            },
         ),
         Branch(
             "manual",

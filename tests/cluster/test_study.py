@@ -80,7 +80,7 @@ def test_tables_are_those_of_a_local_run(project, demo, assert_same_tables):
         for branch in ("cells", "deep", "manual", "comparison")
         for pattern in patterns
         for file in demo.glob(pattern.replace("*", branch, 1))
-    }
+    } - {"deep/kernels.tsv"}  # it holds times
     assert len(tables) > 20
     assert_same_tables(project.results, *sorted(tables))
 

@@ -10,6 +10,7 @@ import pandas as pd
 from cell_tables import EMPTY, FEW, FILTERED, SOUND, write_cells
 from scipy import sparse
 from snakemake.iocontainers import InputFiles
+from telemetry_study import make_kernels, make_samples, make_summary
 
 from compare_branches import PAIRS, SKIPPED, SUMMARY, compare_contrast, compare_labels, join_calls
 from latere.branches import AT_EQUAL_STATE, REGISTRY, TOTAL
@@ -196,7 +197,7 @@ class Study:
         calls = join_calls([table.assign(branch=branch) for (branch, _), table in de.items()])
         calls.to_parquet(self.path("calls", "calls.parquet"), index=False)
 
-    def write_of_branches(self, branches, cells, genes, n_samples):
+    def write_of_branches(self, branches, cells, genes, n_samples, on_gpu):
         """The further files of the branches."""
         chosen = [REGISTRY[name].configured({}) for name in branches]
         files = {key: file for branch in chosen for key, file in branch.files.items()}
@@ -225,6 +226,9 @@ class Study:
                 },
             }
             self.path("training", files["training"]).write_text(json.dumps(training))
+            self.path("gpu", files["gpu"]).write_text(json.dumps(make_summary(on_gpu)))
+            make_samples(on_gpu).to_parquet(self.path("gpu_samples", files["gpu_samples"]))
+            self.tsv("kernels", make_kernels(on_gpu))
         if "diagnosis" in files:
             leak = pd.DataFrame({"sample": ["healthy_1", "leukemia_2"], "n_cells": 300})
             leak = leak.assign(leak=[0.01, 0.14])
@@ -296,6 +300,7 @@ def write_study(
     failing=True,
     embedding=EMBEDDING,
     testing=TESTING,
+    on_gpu=True,
 ):
     """Write the tables of a small study; give inputs and parameters of the rule."""
     study = Study(folder, np.random.default_rng(0))
@@ -317,7 +322,7 @@ def write_study(
     study.write_runs(runs, cells, genes, failing)
     study.write_labels(cells, embedding)
     study.write_tests(genes, contrasts, testing)
-    study.write_of_branches(branches, cells, genes, len(samples))
+    study.write_of_branches(branches, cells, genes, len(samples), on_gpu)
     versions = study.path("version", "scvi.yml")
     versions.write_text('scvi:\n  scvi-tools: "1.4.2"\n  PyTorch: "2.13.0"\n')
     study.path("source", "samples.tsv").write_text("run\tsample\n")

@@ -133,7 +133,7 @@ def test_a_study_of_one_branch(tmp_path):
     study = write_study(tmp_path, truth=False, embedding=["manual"], testing=["manual"])
     page = build_page(*study, "0123abc")
     parts, data = sections_of(page), data_of(page)
-    assert {"truth", "training"}.isdisjoint(parts)
+    assert {"truth", "training", "telemetry"}.isdisjoint(parts)
     assert set(data["drawn"]) == {"maps", "genes"}
     assert "nothing to compare its calls with" in parts["comparison"]
     assert "Agreement of the labels" not in page and "does not mean the same" not in page
@@ -154,7 +154,7 @@ def test_a_study_without_truth_or_contrasts(tmp_path):
     assert "simulated" not in text_of(parts["study"])
     assert "names no contrast" in parts["study"] and "names no contrast" in parts["comparison"]
     assert "ifferential expression" not in parts["methods"]
-    assert set(data_of(page)["drawn"]) == {"maps", "training"}
+    assert set(data_of(page)["drawn"]) == {"maps", "training", "telemetry"}
 
 
 def test_pooled_rows_are_those_of_the_truth(report_page):
@@ -267,7 +267,7 @@ def test_every_figure_is_drawn_and_every_control_works(report_page, tmp_path, wi
         text=True,
         timeout=120,
     ).stdout
-    for figure in ("map", "fc", "truth-figure", "elbo"):
+    for figure in ("map", "fc", "truth-figure", "elbo", "telemetry-figure"):
         part = dom.split(f'id="{figure}"')[1][:20000]
         assert "main-svg" in part, figure
     assert dom.split('id="map"')[1].count(">UMAP 1<") == 3

@@ -101,6 +101,7 @@ class ModuleStep(Step):
     def __call__(self, cells: np.ndarray, kl_weight: float) -> Losses:
         """Losses of some cells, by their rows."""
         tensors = {key: torch.from_numpy(at) for key, at in self.dataset[cells].items()}
+        tensors = {key: at.to(self.module.device) for key, at in tensors.items()}
         return compute(self.module, tensors, torch.tensor(kl_weight))
 
 

@@ -1,5 +1,6 @@
 """Numbers, names and tables as the report shows them."""
 
+import math
 import re
 
 import numpy as np
@@ -36,6 +37,14 @@ def format_limit(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def format_si(value: float, unit: str) -> str:
+    """A number to three digits with its unit, and the prefix that makes it 1 to 1000."""
+    value = float(f"{value:.3g}")
+    power = math.floor(math.log10(value) / 3) if value > 0 else 0
+    power = min(max(power, -3), 4)
+    return f"{value / 1000**power:.3g} {'nµm kMGT'[power + 3].strip()}{unit}"
+
+
 def format_range(low: float, high: float, form) -> str:
     """Two numbers as a range; one number where both look alike."""
     low, high = form(low), form(high)
@@ -59,6 +68,7 @@ FILTERS = {
     "percent": format_percent,
     "correlation": format_correlation,
     "number": format_number,
+    "si": format_si,
     "plural": plural,
     "join_words": join_words,
 }

@@ -18,6 +18,7 @@ from latere.report import (
     reads,
     state,
     study,
+    telemetry,
     training,
     truth,
 )
@@ -62,6 +63,7 @@ SECTIONS = (
     Section("genes", "Genes", "Top genes", genes.collect),
     Section("truth", "Truth", "Comparison with the truth", truth.collect),
     Section("training", "Training", "Training of the model", training.collect),
+    Section("telemetry", "Hardware", "Hardware in the training", telemetry.collect),
     Section("methods", "Methods", "Methods", methods.collect),
     Section("provenance", "Provenance", "Provenance", provenance.collect),
 )
