@@ -99,7 +99,7 @@ def make_summary(on_gpu: bool) -> dict:
     reason = (
         "GPM does not measure it here."
         if on_gpu
-        else "The model was trained on a CPU, which has no such metric."
+        else "The model was trained on a CPU, and only GPUs are measured."
     )
     return {
         "device": "NVIDIA H100 80GB HBM3" if on_gpu else "CPU",

@@ -53,7 +53,7 @@ def test_a_training_on_a_cpu(tmp_path):
     assert text.count("Not measured") == 1
     assert "utilisation, " in text and "energy, blocks and grids and warps" in text
     assert (
-        "The model was trained on a CPU, which has no such metric." in text and "None" not in text
+        "The model was trained on a CPU, and only GPUs are measured." in text and "None" not in text
     )
 
 

@@ -10,7 +10,7 @@ from latere.telemetry.nvml import METRICS
 from latere.telemetry.sampler import Sampler
 from latere.telemetry.work import count_work
 
-ON_CPU = "The model was trained on a CPU, which has no such metric."
+ON_CPU = "The model was trained on a CPU, and only GPUs are measured."
 NO_VALUE = "The training ended before NVML had a value."
 # What a value is computed from, if that may be missing.
 SOURCES = {
