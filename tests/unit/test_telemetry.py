@@ -27,7 +27,7 @@ from latere.telemetry.files import write_telemetry
 from latere.telemetry.kernels import kind_of, make_table, profile_steps
 from latere.telemetry.nvml import METRICS, OF_GPM, Gpu, find_device
 from latere.telemetry.sampler import Sampler, open_gpu
-from latere.telemetry.summary import describe_kernels, describe_samples, summarise
+from latere.telemetry.summary import describe_kernels, describe_samples, describe_steps, summarise
 from latere.telemetry.work import UNTRAINED, count_work
 from train_scvi import describe, train
 
@@ -580,6 +580,11 @@ def test_what_is_computed_from_a_missing_value_has_its_reason(model, training, o
     assert_reasons(summary)
     assert missing <= set(summary["reasons"])
     assert len({summary["reasons"][name] for name in missing}) == 1
+
+
+def test_a_training_whose_time_is_rounded_to_nothing(model, training):
+    told = describe_steps(model, training | {"seconds": 0.0}, None)
+    assert 0 < told["flops_per_second"] < float("inf")
 
 
 def test_a_training_shorter_than_a_sample_and_a_gpu_that_is_not_measured(model, training):

@@ -105,7 +105,7 @@ def describe_steps(model, training: dict, peak: float | None) -> dict:
     """
     n_cells = min(BATCH_SIZE, len(model.train_indices))
     steps = training["epochs"] * -(-len(model.train_indices) // n_cells)
-    seconds = training["seconds"] / steps
+    seconds = max(training["seconds"], 0.1) / steps  # it is rounded to 0.1 s
     work = count_work(model.module, n_cells)
     floor = work.bytes / (peak * 1e9) if peak else None
     return {
