@@ -140,8 +140,8 @@ def _launches(events: list[dict]) -> Iterable[dict]:
     """Kernels, copies and fills on the GPU: one row per launch."""
     for event in events:
         if event.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset"):
-            told = event.get("args", {})
-            launch = {column: told.get(name) for column, name in OF_LAUNCH.items()}
+            read = event.get("args", {})
+            launch = {column: read.get(name) for column, name in OF_LAUNCH.items()}
             for column in ("grid", "block"):
                 launch[column] = launch[column] and "x".join(map(str, launch[column]))
             if launch["occupancy_estimate"] is not None:

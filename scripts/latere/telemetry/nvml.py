@@ -210,12 +210,12 @@ class Gpu:
             reason = f"The GPU performance monitoring (GPM) of NVML failed: {error}."
             self.reasons |= dict.fromkeys(OF_GPM, reason)
             return {}
-        told = {}
+        read = {}
         for name, metric in zip(OF_GPM, asked.metrics, strict=False):
             if metric.nvmlReturn == nvml.NVML_SUCCESS:
-                told[name] = metric.value / 100
+                read[name] = metric.value / 100
             else:
                 self.reasons[name] = (
                     "The GPU performance monitoring (GPM) does not measure it here."
                 )
-        return told
+        return read
