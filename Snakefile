@@ -91,12 +91,12 @@ include: "rules/plan.smk"
 # A fingerprint of its code is a parameter of each rule, so that a rule reruns when the code changes.
 # Files that studies share have no fingerprint: no edit of code downloads or indexes them again.
 SHARED = {"prefetch", "download", "star_index"}
+# A Snakemake that runs one job for another records nothing, and starts seconds sooner without them.
 in_conda = internals.uses_conda(workflow)
-for step in internals.scripted_rules(workflow):
-    if step.name not in SHARED:
-        internals.add_params(step, recorded_params(step, Path(HERE), in_conda))
-
 if internals.is_main(workflow):
+    for step in internals.scripted_rules(workflow):
+        if step.name not in SHARED:
+            internals.add_params(step, recorded_params(step, Path(HERE), in_conda))
     keep_records_with(Path("results"), create=False)
     forget_links(Path(RESULTS))
 

@@ -277,9 +277,10 @@ def test_parameters(scripts):
         )
         return recorded_params(rule, scripts.parent, conda)
 
-    assert params(a=1, b=2) == params(a=1, b=2, f=lambda wildcards: 3)
-    assert params(a=1, b=2)["code"] == params(a=2, b=1)["code"]
-    assert params(a=1, b=2)["settings"] != params(a=2, b=1)["settings"]
+    one, more, exchanged = params(a=1, b=2), params(a=1, b=2, f=lambda w: 3), params(a=2, b=1)
+    assert one["settings"] == more["settings"] != exchanged["settings"]
+    told = {given["code"]({}) for given in (one, more, exchanged)}
+    assert told == {f"code {fingerprint(scripts / 'step.py')}"}
     assert "environment" not in params()
     envs = {"x": "a: [b =1]", "same": "# Comment.\na:\n  - b =1\n", "other": "a: [b =2]"}
     (scripts.parent / "envs").mkdir()

@@ -10,7 +10,8 @@ import ast
 import hashlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from latere.rerun.meaning import assigned, dump, parse_meaning
+from latere.rerun.meaning import assigned, children, dump, parse_meaning, walk
 
 # By these a statement may reach code under a name that only its run gives: built-in functions,
 # and words of the standard library's modules.
@@ -88,9 +89,12 @@ def recorded_params(rule, root: Path, conda: bool) -> dict:
         `code`; `settings`, because Snakemake compares the values of parameters as a set, and
         would not see two of them exchanged; `environment` if conda is used.
     """
+    script = root / "scripts" / Path(rule.script).name
+    # Once, and only for a rule that has jobs.
+    code = cache(lambda: f"code {fingerprint(script)}")
     settings = {name: value for name, value in rule.params.items() if not callable(value)}
     params = {
-        "code": f"code {fingerprint(root / 'scripts' / Path(rule.script).name)}",
+        "code": lambda wildcards: code(),
         "settings": f"settings {digest(settings)}",
     }
     if conda:
@@ -135,11 +139,34 @@ class Statement:
     is_dynamic: bool
 
 
+class Module:
+    """A module as its statements, with look-ups by name.
+
+    Attributes
+    ----------
+    statements
+        All of its top level, in order.
+    binding
+        Positions of the statements that define a name.
+    imported_as
+        What a name stands for that is imported anywhere in the module.
+    """
+
+    def __init__(self, statements: Iterable[Statement]):
+        self.statements = tuple(statements)
+        self.binding, self.imported_as = defaultdict(list), defaultdict(list)
+        for i, statement in enumerate(self.statements):
+            for name in statement.binds:
+                self.binding[name].append(i)
+            for alias, path in statement.imports:
+                self.imported_as[alias].append(path)
+
+
 def python_parts(script: Path) -> list[str]:
     """Syntax trees of all statements that a Python script runs or may run, by module."""
     reach = _Reach(script.parent)
     reach.load((script.stem,))
-    return [f"{name}:{reach.modules[name][i].text}" for name, i in sorted(reach.reached)]
+    return [f"{name}:{reach.modules[name].statements[i].text}" for name, i in sorted(reach.reached)]
 
 
 class _Reach:
@@ -148,8 +175,8 @@ class _Reach:
     def __init__(self, root: Path):
         self.root, self.modules, self.reached, self.imported = root, {}, set(), set()
 
-    def module(self, name: str) -> tuple[Statement, ...] | None:
-        """The statements of a module of ours by its dotted name, None for any other."""
+    def module(self, name: str) -> Module | None:
+        """A module of ours by its dotted name, None for any other."""
         if name not in self.modules:
             base = self.root.joinpath(*name.split("."))
             files = [base.with_name(f"{base.name}.py"), base / "__init__.py"]
@@ -160,20 +187,12 @@ class _Reach:
             self.modules[name] = None if source is None else parse(source, package, str(path))
         return self.modules[name]
 
-    def binding(self, name: str, word: str) -> list[int]:
-        """Positions of the statements of a module that define a name."""
-        return [i for i, statement in enumerate(self.modules[name]) if word in statement.binds]
-
-    def imported_as(self, name: str, word: str) -> list[tuple]:
-        """What a name stands for that is imported anywhere in a module."""
-        return [path for s in self.modules[name] for alias, path in s.imports if alias == word]
-
     def statement(self, name: str, i: int) -> None:
         """One statement of a module, with all that it reaches."""
         if (name, i) in self.reached:
             return
         self.reached.add((name, i))
-        statement = self.modules[name][i]
+        statement = self.modules[name].statements[i]
         for alias, path in statement.imports:
             self.load(path)
             if alias == "*":
@@ -186,9 +205,10 @@ class _Reach:
 
     def use(self, name: str, chain: tuple) -> None:
         """A name as it is in a module, with its attributes."""
-        for i in self.binding(name, chain[0]):
+        module = self.modules[name]
+        for i in module.binding.get(chain[0], ()):
             self.statement(name, i)
-        for path in self.imported_as(name, chain[0]):
+        for path in module.imported_as.get(chain[0], ()):
             self.follow(path + chain[1:])
 
     def load(self, path: tuple) -> tuple:
@@ -200,7 +220,7 @@ class _Reach:
             if name in self.imported:
                 continue
             self.imported.add(name)
-            for i, statement in enumerate(self.modules[name]):
+            for i, statement in enumerate(self.modules[name].statements):
                 for other in statement.loads:
                     self.load(other)
                 if not statement.binds or self.runs_ours(name, statement):
@@ -209,10 +229,11 @@ class _Reach:
 
     def runs_ours(self, name: str, statement: Statement) -> bool:
         """Whether a definition calls our own code as the module is imported."""
+        module = self.modules[name]
         for called in statement.calls:
-            paths = self.imported_as(name, called)
+            paths = module.imported_as.get(called, ())
             ours = [path for path in paths if self.module(path[0]) is not None]
-            if ours or (not paths and self.binding(name, called)):
+            if ours or (not paths and called in module.binding):
                 return True
         return False
 
@@ -222,7 +243,8 @@ class _Reach:
         if not found:
             return
         name, rest = ".".join(found), path[len(found) :]
-        if rest and (self.binding(name, rest[0]) or self.imported_as(name, rest[0])):
+        module = self.modules[name]
+        if rest and (rest[0] in module.binding or rest[0] in module.imported_as):
             self.use(name, rest)
         else:
             self.whole(name)
@@ -232,7 +254,7 @@ class _Reach:
         if (name, None) in self.imported:
             return
         self.imported.add((name, None))
-        for i, statement in enumerate(self.module(name)):
+        for i, statement in enumerate(self.module(name).statements):
             self.statement(name, i)
             for _, path in statement.imports:
                 self.follow(path)
@@ -247,7 +269,7 @@ class _Reach:
 
 
 @cache
-def parse(source: str, package: str, path: str) -> tuple[Statement, ...]:
+def parse(source: str, package: str, path: str) -> Module:
     """A Python module as its statements.
 
     Parameters
@@ -259,14 +281,14 @@ def parse(source: str, package: str, path: str) -> tuple[Statement, ...]:
     path
         Its file, for messages.
     """
-    return tuple(_statement(node, package) for node in parse_meaning(source, path).body)
+    return Module(_statement(node, package) for node in parse_meaning(source, path).body)
 
 
 def _statement(node: ast.stmt, package: str) -> Statement:
     """What a statement binds, uses, imports and calls."""
     runs = list(_run(node))
     uses = set(_chains(node))
-    imports = {found for inner in ast.walk(node) for found in _imports(inner, package)}
+    imports = {found for inner in walk(node) for found in _imports(inner, package)}
     called = [inner.func for inner in runs if isinstance(inner, ast.Call)]
     called += getattr(node, "decorator_list", [])
     paths = uses | {path for _, path in imports}
@@ -313,22 +335,23 @@ def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, tuple]]:
 
 def _chains(node: ast.AST) -> Iterator[tuple]:
     """Names in a tree, each with the attributes that are taken of it."""
-    chain, inner = [], node
-    while isinstance(inner, ast.Attribute):
-        chain.append(inner.attr)
-        inner = inner.value
-    if isinstance(inner, ast.Name):
-        yield (inner.id, *reversed(chain))
-    else:
-        for child in ast.iter_child_nodes(inner):
-            yield from _chains(child)
+    left = [node]
+    while left:
+        chain, inner = [], left.pop()
+        while isinstance(inner, ast.Attribute):
+            chain.append(inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield (inner.id, *reversed(chain))
+        else:
+            left += children(inner)
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
     """The parts of a statement that run when it runs: all but the bodies of functions."""
     yield node
     later = [] if not isinstance(node, DEFINITIONS[:2]) else node.body
-    for child in ast.iter_child_nodes(node) if not isinstance(node, ast.Lambda) else ():
+    for child in children(node) if not isinstance(node, ast.Lambda) else ():
         if child not in later:
             yield from _run(child)
 
