@@ -51,11 +51,13 @@ class Project:
         self.results = folder / "results/demo"
         # What `snakemake` is started with, and programs that stand before SLURM's.
         self.within, self.programs = [], folder.parent / "bin"
-        # For a cluster that answers at once.
+        # For a cluster that answers at once, and jobs of seconds.
         self.latency = 5
-        profile = folder / "profiles/slurm/config.yaml"
-        with profile.open("a") as text:
-            text.write("\nslurm-init-seconds-before-status-checks: 1\n")
+        file = folder / "profiles/slurm/config.yaml"
+        profile = yaml.safe_load(file.read_text())
+        profile["slurm-init-seconds-before-status-checks"] = 1
+        profile["__definitions__"].append("executor.Executor.longest_pause = 2")
+        file.write_text(yaml.safe_dump(profile, sort_keys=False))
 
     def describe_site(self, resources):
         """Set the site file: what rules ask for, and no more cores a job than the machine has."""

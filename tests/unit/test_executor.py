@@ -305,7 +305,7 @@ def test_jobs_are_kept_while_slurm_does_not_answer(executor, monkeypatch):
         return None, None
 
     monkeypatch.setattr("snakemake_executor_plugin_slurm.Executor.check_active_jobs", none)
-    executor._query, executor._longest_pause = fail, float("inf")
+    executor._query = fail
     active = [SimpleNamespace(external_jobid="1"), SimpleNamespace(external_jobid="2")]
 
     async def check():

@@ -96,11 +96,13 @@ class Executor(plugin.Executor):
 
     # As `install` gets it.
     site: Mapping = {"partitions": {}, "qos": None, "constraint": None}
+    # Seconds between two looks at job states; without a limit, the plugin goes up to 180.
+    longest_pause: float = float("inf")
 
     def __post_init__(self, *args, **kwargs) -> None:
         # First: from then on, a thread asks for the states of jobs.
         self._silence, self._missed = Silence(), set()
-        self._answered, self._longest_pause = True, float("inf")
+        self._answered = True
         self._states: dict[str, str] = {}
         self._active: set[str] = set()
         self._lost: set[JobExecutorInterface] = set()
@@ -126,7 +128,7 @@ class Executor(plugin.Executor):
             self._command, why = choose_command(self.run_uuid)
         self.logger.info(f"Job states are read with {self._command}: {why}.")
         if self._command == "squeue" and (age := get_min_job_age()):
-            self._longest_pause = max(1, age // LOOKS)
+            self.longest_pause = min(self.longest_pause, max(1, age // LOOKS))
             if age < 30:
                 self.logger.warning(
                     f"SLURM forgets a finished job after {age} s (MinJobAge), so squeue may not "
@@ -193,7 +195,7 @@ class Executor(plugin.Executor):
             for job in active_jobs:
                 yield job
         # Soon again where nothing is known: an error is due after minutes of silence.
-        most = self._longest_pause if self._answered else SILENCE / 5
+        most = self.longest_pause if self._answered else SILENCE / 5
         pause = self.next_seconds_between_status_checks
         self.next_seconds_between_status_checks = min(pause, most)
 
