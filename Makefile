@@ -30,7 +30,7 @@ site: setup ## describe this SLURM site in profiles/slurm/site.yaml (FORCE=1 ove
 
 test: TESTS := 1
 test: setup ## run all tests, with lint
-	$(RUN) pytest --durations=25 --numprocesses=2 --no-loadscope-reorder
+	$(RUN) pytest --durations=25 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, training, ambient RNA, doublets
 	@$(RUN) python tests/bench/dry_run.py

@@ -31,20 +31,19 @@ def pytest_runtest_setup(item):
         pytest.skip(f"with conda, {', '.join(lost)} are in the environments of rules only")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """A file stays with one worker, so that it shares its fixtures; all of a cluster do.
+def pytest_collection_modifyitems(items):
+    """The order in which two workers are busy to the end, a file at a time.
 
-    Not by marks of groups: xdist 3.8 loses them under pytest 9.2.
+    The longest file first: it makes the demo. Meanwhile what needs no demo, then what does; last
+    the many short files.
     """
-    from xdist.scheduler import LoadFileScheduling
+    need_demo = {item.path for item in items if "demo" in item.fixturenames}
 
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid):
-            file = super()._split_scope(nodeid)
-            return "cluster" if "cluster" in Path(file).parts else file
+    def turn(item):
+        folder, file = item.path.parts[-2:]
+        return file != "test_faults.py", folder == "unit", item.path in need_demo
 
-    return Scheduling(config, log)
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
