@@ -40,6 +40,7 @@ def executor():
     executor._failed_nodes, executor._excluded = {"gpu1", "bad"}, {"bad"}
     executor.run_uuid = "run"
     executor._command, executor._silence, executor._missed = "sacct", Silence(), set()
+    executor._is_ready = True
     executor.workflow = SimpleNamespace(
         scheduler=SimpleNamespace(error_callback=lambda job: None),
     )
@@ -313,3 +314,12 @@ def test_jobs_are_kept_while_slurm_does_not_answer(executor, monkeypatch):
 
     assert asyncio.run(check()) == active
     assert executor.next_seconds_between_status_checks <= SILENCE / 5
+
+
+def test_the_thread_that_asks_for_states_may_start_before_the_set_up():
+    """An error would end it, and Snakemake would wait for ever."""
+
+    async def check(executor):
+        return [job async for job in executor.check_active_jobs([])]
+
+    assert asyncio.run(check(object.__new__(Executor))) == []

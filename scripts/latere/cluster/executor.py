@@ -98,9 +98,10 @@ class Executor(plugin.Executor):
     site: Mapping = {"partitions": {}, "qos": None, "constraint": None}
     # Seconds between two looks at job states; without a limit, the plugin goes up to 180.
     longest_pause: float = float("inf")
+    # The thread that asks for job states starts before this is set up.
+    _is_ready = False
 
     def __post_init__(self, *args, **kwargs) -> None:
-        # First: from then on, a thread asks for the states of jobs.
         self._silence, self._missed = Silence(), set()
         self._answered = True
         self._states: dict[str, str] = {}
@@ -117,6 +118,7 @@ class Executor(plugin.Executor):
         self._query = plugin.query_job_status
         plugin.query_job_status = self._query_states
         self._read_notices()
+        self._is_ready = True
 
     # Ends
 
@@ -183,6 +185,8 @@ class Executor(plugin.Executor):
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report the jobs that have ended, and yield the others."""
+        if not self._is_ready:
+            return  # no job was submitted
         self._active = {job.external_jobid for job in active_jobs}
         async for job in super().check_active_jobs(active_jobs):
             # Not known to the plugin as ends.
