@@ -32,7 +32,7 @@ test: TESTS := 1
 test: setup ## run all tests, with lint
 	$(RUN) pytest --durations=25 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, training, ambient RNA, doublets
+bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to counts, counts to cells, training, ambient RNA, doublets, tests against a truth
 	@$(RUN) python tests/bench/dry_run.py
 	@$(RUN) python tests/bench/sbatch_calls.py
 	@$(RUN) python tests/bench/reads.py
@@ -40,6 +40,7 @@ bench: setup ## measure (after `make demo`): dry runs, calls of sbatch, reads to
 	@$(RUN) python tests/bench/training.py
 	@$(RUN) PYTHONPATH=scripts python tests/bench/ambient.py
 	@$(RUN) PYTHONPATH=scripts python tests/bench/doublets.py
+	@$(RUN) PYTHONPATH=scripts python tests/bench/truth.py results/bench/truth.tsv --sizes 4 --seeds 1
 
 lint: setup ## check format, spelling, schemas and links
 	$(RUN) pytest tests/workflow/test_lint.py
