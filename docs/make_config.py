@@ -34,7 +34,7 @@ def values(part: dict) -> str:
         return " or ".join(f"`{choice}`" for choice in part["enum"])
     kinds = part.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    limits = [told.format(part[key]) for key, told in LIMITS.items() if key in part]
+    limits = [words.format(part[key]) for key, words in LIMITS.items() if key in part]
     return ", ".join([" or ".join(kinds), *limits])
 
 

@@ -156,7 +156,7 @@ def estimate_ambient(counts, genes: pd.DataFrame, droplets: pd.DataFrame, lower:
     elif level >= in_cell:
         reason = (
             f"Droplets without a cell have {level:.1f} molecules in the mean and cells "
-            f"{in_cell:.1f}: what was called are hardly cells."
+            f"{in_cell:.1f}: the called barcodes are probably not cells."
         )
     return {
         "share": None if reason else float(level / in_cell),

@@ -21,7 +21,7 @@ MOST_STATES, CELLS_PER_STATE = 50, 40
 # counts, in at most so many cells of each sample.
 PLANTED, THINNED, PLANTED_CELLS = 0.05, 0.5, 300
 # Cells are decoded as at most this many samples of each side of a contrast: the time grows with
-# their number, and a mean over more hardly differs.
+# their number, and the mean over more is nearly the same.
 MOST_DECODED = 10
 
 

@@ -105,7 +105,7 @@ def choose_chemistry(strands: dict[str, str], strand: str, reason: str, where: s
 
 
 def check_mapped(reads: int, mapped: int, where: str) -> None:
-    """Reject reads that hardly map.
+    """Reject reads of which too few map.
 
     Raises
     ------

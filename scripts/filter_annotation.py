@@ -90,7 +90,9 @@ def count_verdicts(genes: dict[str, Gene], verdicts: dict[str, str], gtf: str | 
     StudyError
         None is kept.
     """
-    counts = Counter((genes[name].biotype or "not told", told) for name, told in verdicts.items())
+    counts = Counter(
+        (genes[name].biotype or "not told", verdict) for name, verdict in verdicts.items()
+    )
     if KEPT not in verdicts.values():
         found = ", ".join(f"{name} {count:,}" for (name, _), count in counts.most_common(5))
         problem = f"none of its {len(genes):,} genes has a biotype that is kept ({found})"
@@ -112,11 +114,11 @@ def main(snakemake):
         table = csv.writer(handle, delimiter="\t", lineterminator="\n")
         table.writerow(["biotype", "verdict", "genes"])
         table.writerows([*key, count] for key, count in counts.most_common())
-    for told, count in Counter(verdicts.values()).most_common():
-        log.info("%d of %d genes: %s", count, len(genes), told)
+    for verdict, count in Counter(verdicts.values()).most_common():
+        log.info("%d of %d genes: %s", count, len(genes), verdict)
     if filters and not any(gene.biotype for gene in genes.values()):
         log.warning("%s has no biotypes: no gene is left out by its biotype", gtf)
-    kept = {name for name, told in verdicts.items() if told == KEPT}
+    kept = {name for name, verdict in verdicts.items() if verdict == KEPT}
     about = {
         "contigs": len(lengths),
         "bases": sum(lengths.values()),

@@ -110,7 +110,7 @@ def check_mitochondria(runs: list[Run]):
 
 
 def check_ambient(runs: list[Run]):
-    """Whether ambient RNA was removed from all runs alike, where the configuration asks for it."""
+    """Whether ambient RNA was removed from all runs, where the configuration asks for it."""
     left = [run.name for run in runs if run.ambient["share"] is None]
     for run in runs:
         share = run.ambient["share"]

@@ -174,19 +174,21 @@ def render(rows: list[Row], advice: Mapping[str, Mapping]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    told = ["Used / asked on SLURM, by rule:", *table]
+    lines = ["Used / asked on SLURM, by rule:", *table]
     if advice:
-        told += ["To change that here, write under `resources:` of the site file:"]
+        lines += ["To change that here, write under `resources:` of the site file:"]
         for rule, wanted in advice.items():
             words = ", ".join(f"{name}: {value}" for name, value in wanted.items())
-            told.append(f"  {rule}: {{{words}}}")
-    return "\n".join(told)
+            lines.append(f"  {rule}: {{{words}}}")
+    return "\n".join(lines)
 
 
 def with_gpu(rows: Iterable[Row], results: Path) -> list[Row]:
     """The table; where SLURM does not record use of the GPU, the training's own record fills it."""
-    told = results / "deep/training.json"
-    device = json.loads(told.read_text(encoding="utf-8"))["device"] if told.is_file() else None
+    training = results / "deep/training.json"
+    device = (
+        json.loads(training.read_text(encoding="utf-8"))["device"] if training.is_file() else None
+    )
     return [
         Row(**{**asdict(row), "gpus_used": float(device != "cpu")})
         if row.rule == "train_scvi" and device and row.gpus_asked and row.gpus_used is None
@@ -214,7 +216,7 @@ def report(logs: Iterable[str], results: str) -> None:
     file = Path(results) / "logs/efficiency.tsv"
     try:
         rows = with_gpu(tabulate(text, ask_sacct(submissions), Path(results)), Path(results))
-        told = render(rows, advise(rows))
+        table = render(rows, advise(rows))
         with file.open("w", newline="") as handle:
             names = [field.name for field in fields(Row)]
             writer = csv.DictWriter(handle, names, delimiter="\t", lineterminator="\n")
@@ -227,4 +229,4 @@ def report(logs: Iterable[str], results: str) -> None:
     except Exception as error:  # noqa: BLE001
         logger.warning(f"No table of what the jobs used: {error}.")
         return
-    logger.info(f"{told}\nAs a table: {file}")
+    logger.info(f"{table}\nAs a table: {file}")

@@ -115,16 +115,16 @@ def check_end(start: bytes, end: bytes, contig: str, lengths: dict, where: str, 
     StudyError
         They are not.
     """
-    told = f"an exon from {start.decode(errors='replace')} to {end.decode(errors='replace')}"
+    place = f"an exon from {start.decode(errors='replace')} to {end.decode(errors='replace')}"
     if not (start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)):
         raise StudyError(
             where,
-            told,
+            place,
             "Columns 4 and 5 of a GTF are the first and the last base.",
             code="not-positions",
         )
     if int(end) > lengths.get(contig, int(end)):
-        problem = f"{told}, but {contig} has {lengths[contig]:,} bases in {fasta}"
+        problem = f"{place}, but {contig} has {lengths[contig]:,} bases in {fasta}"
         fix = "Use genome and annotation of the same assembly."
         raise StudyError(where, problem, fix, code="outside-contig")
 
