@@ -9,10 +9,11 @@ from urllib.parse import urljoin
 import yaml
 from snakemake import __version__ as SNAKEMAKE
 
+from latere.branches import REGISTRY, branches_of
 from latere.cluster import machine, needs, requests
 from latere.cluster.sizes import MOST_SPOTS, Sizes, Unknown
-from latere.branches import REGISTRY, branches_of
 from latere.counts.parts import table_of
+from latere.design import decoded_as
 from latere.errors import StudyError
 from latere.reads import chemistry
 from latere.reads.chemistry import find_whitelist, whitelist_name

@@ -52,7 +52,7 @@ rule decode_states:
     resources:
         **ask("decode_states"),
     params:
-        contrasts={contrast: STUDY.sides(contrast) for contrast in CONTRASTS},
+        decoded_as=decoded_as({contrast: STUDY.sides(contrast) for contrast in CONTRASTS}),
         seed=config["seed"],
     script:
         "../scripts/decode_states.py"

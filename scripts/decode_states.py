@@ -20,24 +20,6 @@ MOST_STATES, CELLS_PER_STATE = 50, 40
 # What is planted to measure the leak: this share of the genes, thinned to this share of the
 # counts, in at most so many cells of each sample.
 PLANTED, THINNED, PLANTED_CELLS = 0.05, 0.5, 300
-# Cells are decoded as at most this many samples of each side of a contrast: the time grows with
-# their number, and the mean over more is nearly the same.
-MOST_DECODED = 10
-
-
-def decoded_as(contrasts: dict[str, dict[str, list[str]]], samples) -> list[str]:
-    """Samples that the cells are decoded as: the first of each side of each contrast.
-
-    Parameters
-    ----------
-    contrasts
-        Names of the samples on each side, by contrast.
-    samples
-        Names of the samples that have cells.
-    """
-    sides = [side for of in contrasts.values() for side in of.values()]
-    with_cells = [[name for name in side if name in samples] for side in sides]
-    return sorted({name for side in with_cells for name in side[:MOST_DECODED]})
 
 
 def find_states(latent: np.ndarray, seed: int) -> np.ndarray:
@@ -190,7 +172,8 @@ def main(snakemake):
     counted = states.value_counts(sort=False).rename("n_cells").reset_index()
     write_table(counted, output.states, "deep/states.parquet")
     genes = var.loc[testable, ["gene_name"]]
-    targets = decoded_as(params.contrasts, set(samples))
+    # A sample without cells is no batch of the model.
+    targets = [sample for sample in params.decoded_as if sample in set(samples)]
     log.info("%d cells are decoded as %d samples", len(obs), len(targets))
     write_decoded(output.decoded, model, latent, depths, groups, samples, targets, genes)
 

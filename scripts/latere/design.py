@@ -7,6 +7,9 @@ import numpy as np
 
 # With fewer samples, a side has no variance.
 MIN_SAMPLES = 2
+# Cells are decoded as at most this many samples of each side of a contrast: the time grows with
+# their number, and the mean over more is nearly the same.
+MOST_DECODED = 10
 # Samples and values that a message names.
 SHOWN = 4
 
@@ -52,6 +55,18 @@ def _columns(values: Sequence[str | float]) -> list[np.ndarray]:
         return []
     numbers = np.asarray(values, dtype=float)
     return [(numbers - numbers.mean()) / numbers.std()]
+
+
+def decoded_as(contrasts: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
+    """Samples that cells are decoded as: the first of each side of each contrast.
+
+    Parameters
+    ----------
+    contrasts
+        Names of the samples on each side, by contrast.
+    """
+    sides = [side for of in contrasts.values() for side in of.values()]
+    return sorted({name for side in sides for name in side[:MOST_DECODED]})
 
 
 def is_estimable(case: Sequence[bool], covariates: Sequence[Sequence[str | float]]) -> bool:

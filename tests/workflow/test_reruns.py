@@ -31,13 +31,13 @@ def each(rule, *values):
 
 def tested(contrasts, branches=TESTING):
     """The jobs that test and call contrasts in some branches."""
-    rules = {"deep": "scvi_de", "manual": "edger_de"}
+    rules = {"deep": "state_adjusted_de", "manual": "edger_de"}
     tests = [job for branch in branches for job in each(rules[branch], contrasts)]
     return tests + each("call_de", branches, contrasts)
 
 
 AFTER_DESIGN = [*each("build_design", CONTRASTS), *tested(CONTRASTS), *END]
-AFTER_GROUPS = ["define_groups", "sum_pseudobulks", *AFTER_DESIGN]
+AFTER_GROUPS = ["define_groups", "sum_pseudobulks", "decode_states", *AFTER_DESIGN]
 AFTER_EMBEDDING = [
     *each("cluster_cells", EMBEDDING),
     *each("vote_types", EMBEDDING),
@@ -59,6 +59,7 @@ DEEP = [
     "train_scvi",
     "cluster_cells deep",
     "vote_types deep",
+    "decode_states",
     *tested(CONTRASTS, ["deep"]),
     *END,
 ]
@@ -188,8 +189,10 @@ def test_the_words_of_messages(project, planned):
     [
         # Reached by what writes an embedding.
         ("tables", "embedding_table", ["log_pca", "train_scvi", "harmony", *AFTER_EMBEDDING]),
-        # Reached by edger_de; build_design imports the module for another function.
-        ("edger", "quasi_likelihood_test", [*tested(CONTRASTS, ["manual"]), *END]),
+        # Reached by the tests; build_design imports the module for another function.
+        ("edger", "quasi_likelihood_test", [*tested(CONTRASTS), *END]),
+        # Reached by one of two rules that import the module.
+        ("state_adjusted", "decode_sums", ["decode_states", *tested(CONTRASTS, ["deep"]), *END]),
         # Reached by way of other functions and modules: the knee of a run goes to R, too.
         ("r", "matrix", [*each("call_cells", RUNS), *AFTER_CALLING]),
         # A constant, of which build_design and check_runs make use.
@@ -222,12 +225,18 @@ AFTER_PCA = [
 ]
 # Rows of docs/reruns.md that are a key of the configuration each.
 KEYS = {
-    "deep.delta": (0.5, [*tested(CONTRASTS, ["deep"]), *END]),
+    "deep.kl_warmup": (0.5, DEEP),
+    "deep.test": (
+        "posterior",
+        [*each("scvi_de", CONTRASTS), *each("call_de", ["deep"], CONTRASTS), *END],
+    ),
+    # Of a test that is not chosen.
+    "deep.delta": (0.5, ["report"]),
     "manual.n_highly_variable": (300, ["variable_genes", *AFTER_PCA, *AFTER_GROUPS]),
     "manual.n_components": (10, [*AFTER_PCA, *AFTER_GROUPS]),
     "explore.resolution": (2, AFTER_EMBEDDING),
     "de.fdr": (0.1, CALLS),
-    "de.min_log2fc": (0.1, CALLS),
+    "de.min_log2fc": (0.1, [*tested(CONTRASTS), *END]),
     "de.min_cells": (6, ["check_runs", *AFTER_DESIGN]),
     "cells.genes": ("union", AFTER_CELLS),
     "cells.doublets": ("keep", ["select_cells", *AFTER_SELECTION]),
@@ -352,7 +361,8 @@ def test_a_calibration_is_a_design_like_any_other(own_project, jobs):
             f"results/demo/{branch}/tests/{contrast}+{kind}.parquet" for branch in TESTING
         ]
     files = [file for of_design in made.values() for file in of_design]
-    expected = each("build_design", made) + each("edger_de", made) + each("scvi_de", made)
+    expected = each("build_design", made) + each("edger_de", made)
+    expected += each("state_adjusted_de", made)
     assert jobs(own_project, "--", *files) == Counter(expected)
     samples = {}
     for design, (deep, manual) in made.items():

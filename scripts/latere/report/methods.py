@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import build_design
 import call_cells
-import decode_states
 import label_cells
 import merge_cells
 import scvi_de
@@ -42,7 +41,7 @@ class Constants:
     type_enough: float = label_genes.TYPE_ENOUGH
     least_samples: int = design.MIN_SAMPLES
     least_genes: int = build_design.MIN_GENES
-    most_decoded: int = decode_states.MOST_DECODED
+    most_decoded: int = design.MOST_DECODED
     posterior_pairs: int = scvi_de.N_PAIRS
     most_cells: int = scvi_de.MAX_CELLS
 
