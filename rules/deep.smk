@@ -8,8 +8,8 @@ rule train_scvi:
         model=directory("<results>/deep/model"),
         embedding="<results>/deep/embedding.parquet",
         training="<results>/deep/training.json",
-        gpu="<results>/deep/gpu.json",
-        gpu_samples="<results>/deep/gpu.parquet",
+        telemetry="<results>/deep/gpu.json",
+        samples="<results>/deep/gpu.parquet",
         kernels="<results>/deep/kernels.tsv",
     log:
         "<logs>/train_scvi.log",

@@ -32,7 +32,7 @@ from latere.telemetry.work import UNTRAINED, count_work
 from train_scvi import describe, train
 
 SMALL = {"n_latent": 4, "n_hidden": 16, "n_layers": 1, "max_epochs": 3, "seed": 3, "threads": 1}
-FILES = {"gpu": "gpu.json", "gpu_samples": "gpu.parquet", "kernels": "kernels.tsv"}
+FILES = {"telemetry": "gpu.json", "samples": "gpu.parquet", "kernels": "kernels.tsv"}
 
 
 class FakeNvml:
@@ -531,10 +531,10 @@ def test_files_of_a_training_on_a_cpu(model, training, profiled, monkeypatch, tm
     output = SimpleNamespace(**{key: tmp_path / name for key, name in FILES.items()})
     # Samples of an attempt on a GPU that failed are not those of the training.
     write_telemetry(model, training, sample_fake(), output)
-    samples, table = pd.read_parquet(output.gpu_samples), read_tsv(output.kernels)
+    samples, table = pd.read_parquet(output.samples), read_tsv(output.kernels)
     assert samples.empty and list(samples) == ["seconds", *METRICS]
     assert len(table) == len(profiled[0])
-    summary = json.loads(output.gpu.read_text())
+    summary = json.loads(output.telemetry.read_text())
     assert_reasons(summary)
     assert set(summary) == set(make_summary(False)) and summary["device_type"] == "cpu"
     # 324 of the 360 cells are trained on.

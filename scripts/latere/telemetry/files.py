@@ -20,11 +20,11 @@ def write_telemetry(model, training: dict, sampler: Sampler, output) -> None:
     sampler
         The sampler that ran beside the training.
     output
-        Paths by name: gpu, gpu_samples, kernels.
+        Paths by name: telemetry, samples, kernels.
     """
     kernels, why_not = profile_steps(model, training["loop"])
     samples, summary = summarise(model, training, sampler, kernels, why_not)
-    write_table(samples, output.gpu_samples, "deep/gpu.parquet")
+    write_table(samples, output.samples, "deep/gpu.parquet")
     write_table(kernels, output.kernels, "deep/kernels.tsv", digits=6)
-    with open(output.gpu, "w", encoding="utf-8") as handle:
+    with open(output.telemetry, "w", encoding="utf-8") as handle:
         json.dump(summary, handle, indent=1, allow_nan=False)
