@@ -91,7 +91,7 @@ def count_verdicts(genes: dict[str, Gene], verdicts: dict[str, str], gtf: str | 
         None is kept.
     """
     counts = Counter(
-        (genes[name].biotype or "not told", verdict) for name, verdict in verdicts.items()
+        (genes[name].biotype or "not told", reason) for name, reason in verdicts.items()
     )
     if KEPT not in verdicts.values():
         found = ", ".join(f"{name} {count:,}" for (name, _), count in counts.most_common(5))
@@ -114,11 +114,11 @@ def main(snakemake):
         table = csv.writer(handle, delimiter="\t", lineterminator="\n")
         table.writerow(["biotype", "verdict", "genes"])
         table.writerows([*key, count] for key, count in counts.most_common())
-    for verdict, count in Counter(verdicts.values()).most_common():
-        log.info("%d of %d genes: %s", count, len(genes), verdict)
+    for reason, count in Counter(verdicts.values()).most_common():
+        log.info("%d of %d genes: %s", count, len(genes), reason)
     if filters and not any(gene.biotype for gene in genes.values()):
         log.warning("%s has no biotypes: no gene is left out by its biotype", gtf)
-    kept = {name for name, verdict in verdicts.items() if verdict == KEPT}
+    kept = {name for name, reason in verdicts.items() if reason == KEPT}
     about = {
         "contigs": len(lengths),
         "bases": sum(lengths.values()),
