@@ -84,8 +84,9 @@ rule state_adjusted_de:
     conda:
         "../envs/edger.yaml"
     resources:
-        **ask("state_adjusted_de", like="edger_de"),
+        **ask("state_adjusted_de"),
     params:
+        sides=get_sides,
         min_log2fc=config["de"]["min_log2fc"],
     script:
         "../scripts/state_adjusted_de.py"

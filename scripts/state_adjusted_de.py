@@ -15,7 +15,7 @@ import pandas as pd
 from anndata.io import read_elem
 
 from latere.contract import write_table
-from latere.design import design_matrix
+from latere.design import MOST_DECODED, design_matrix
 from latere.edger import quasi_likelihood_test
 from latere.job import run_script, start
 from latere.state_adjusted import composition_ratio, sides_alone, state_slopes
@@ -36,7 +36,9 @@ DIAGNOSIS = [
 NAMED = 0.01
 
 
-def read_decoded(file, group: str, samples: list[str], genes: list[str]) -> tuple:
+def read_decoded(
+    file, group: str, samples: list[str], genes: list[str], sides: dict[str, list[str]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Decoded sums of the samples of a test.
 
     Parameters
@@ -46,29 +48,43 @@ def read_decoded(file, group: str, samples: list[str], genes: list[str]) -> tupl
     group
         Of the cells.
     samples, genes
-        Of the design.
+        Of the design of the group.
+    sides
+        Names of the samples of the whole design, as `case` and `control`: any cell can be decoded
+        as any sample, also as one without cells of the group.
 
     Returns
     -------
     decoded : numpy.ndarray
-        Shape (n_samples, n_decoded_as, n_genes).
-    decoded_as : list of str
-        Those samples of the design that the cells were decoded as; all, if none of them was.
+        Shape (n_samples, n_decoded_as, n_genes); of each side, its first `MOST_DECODED` samples
+        that were decoded as.
+    case : numpy.ndarray
+        Whether a sample that is decoded as is on the case side, (n_decoded_as,). A half of a null
+        split may have none: its halves do not differ, so the other one stands for both.
     """
     obs, var = read_elem(file["obs"]), read_elem(file["var"])
     of_group = (obs["group"] == group).to_numpy()
-    known = pd.unique(obs["decoded_as"].astype(str))
-    decoded_as = [name for name in known if name in samples] or list(known)
+    known = set(obs["decoded_as"].astype(str))
+    targets = {
+        name: side == "case"
+        for side, names in sides.items()
+        for name in [name for name in names if name in known][:MOST_DECODED]
+    }
     rows = np.flatnonzero(of_group)
-    sums = file["X"][rows[0] : rows[-1] + 1][:, var.index.get_indexer(genes)]
+    sums = file["X"][rows[0] : rows[-1] + 1]
     places = pd.MultiIndex.from_frame(obs.loc[of_group, ["sample", "decoded_as"]].astype(str))
-    wanted = pd.MultiIndex.from_product([samples, decoded_as])
-    shape = len(samples), len(decoded_as), len(genes)
-    return sums[places.get_indexer(wanted)].reshape(shape), decoded_as
+    wanted = places.get_indexer(pd.MultiIndex.from_product([samples, targets]))
+    sums = sums[np.ix_(wanted, var.index.get_indexer(genes))]
+    shape = len(samples), len(targets), len(genes)
+    return sums.reshape(shape), np.array(list(targets.values()), dtype=bool)
 
 
 def compare_group(
-    sums: ad.AnnData, about: dict, decoded: np.ndarray, decoded_as: list[str], min_log2fc: float = 0
+    sums: ad.AnnData,
+    about: dict,
+    decoded: np.ndarray,
+    decoded_case: np.ndarray,
+    min_log2fc: float = 0,
 ) -> tuple[pd.DataFrame, tuple[float, float, float]]:
     """Test one group.
 
@@ -78,7 +94,7 @@ def compare_group(
         Rows of the group in `sums.h5ad`, a row per sample.
     about
         The design of the group, as `build_design` writes it.
-    decoded, decoded_as
+    decoded, decoded_case
         As `read_decoded` gives them.
     min_log2fc
         The test is of a change larger than this.
@@ -96,18 +112,11 @@ def compare_group(
     rows = sums.obs["sample"].astype(str).tolist()
     sums = sums[[rows.index(name) for name in about["samples"]], about["genes"]]
     counts = sums.X.toarray()
-    side_of = dict(zip(about["samples"], about["sides"], strict=True))
     case = np.array(about["sides"]) == "case"
-    ratio = composition_ratio(decoded, [side_of.get(name) == "case" for name in decoded_as])
-    fitted = quasi_likelihood_test(
-        counts.T,
-        design_matrix(case, list(about["covariates"].values())),
-        coefficient=1,
-        min_log2fc=min_log2fc,
-        ratio=ratio.T,
-    )
+    design = design_matrix(case, list(about["covariates"].values()))
+    ratio = composition_ratio(decoded, decoded_case)
+    fitted = quasi_likelihood_test(counts.T, design, 1, min_log2fc, ratio.T)
     per_10k = fitted.filter(like="cpm_").to_numpy() / 100
-    factor = np.log2(ratio)
     tests = pd.DataFrame(
         {
             "gene_id": sums.var_names,
@@ -117,11 +126,12 @@ def compare_group(
             "mean_control": per_10k[:, ~case].mean(axis=1),
             "statistic": fitted["F"],
             "fdr": fitted["FDR"],
-            "log2fc_composition": factor[case].mean(axis=0) - factor[~case].mean(axis=0),
+            # By the same design as the change at equal state.
+            "log2fc_composition": np.linalg.lstsq(design, np.log2(ratio), rcond=None)[0][1],
             "pvalue": fitted["PValue"],
         }
     )
-    return tests, state_slopes(counts, ratio, about["sides"])
+    return tests, state_slopes(counts, ratio, design)
 
 
 def name_alone(states: pd.DataFrame, group: str, about: dict) -> tuple[float, float, str]:
@@ -159,7 +169,8 @@ def main(snakemake):
     of_rows, tables, diagnosis = sums.obs["group"].astype(str).to_numpy(), {}, []
     with h5py.File(given.decoded) as file:
         for group, about in design["groups"].items():
-            decoded = read_decoded(file, group, about["samples"], about["genes"])
+            of_group = group, about["samples"], about["genes"]
+            decoded = read_decoded(file, *of_group, params.sides)
             rows = sums[np.flatnonzero(of_rows == group)]
             tables[group], slopes = compare_group(rows, about, *decoded, params.min_log2fc)
             alone = name_alone(states, group, about)

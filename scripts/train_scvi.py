@@ -43,7 +43,7 @@ def train(
         `highest`, or `high`: a GPU rounds the factors of matrix products to 10 bits (TF32).
     kl_warmup
         Share of the most passes in which the weight of the KL divergence rises from 0 to 1; None
-        takes scvi-tools' 400 passes, which many a training ends before.
+        takes scvi-tools' 400 passes, before whose end many trainings stop.
     accelerator
         `auto`, a GPU where there is one, or `cpu`.
 

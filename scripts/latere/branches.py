@@ -29,7 +29,7 @@ class Test:
     files
         As of a branch; `{contrast}` in a path stands for each of the contrasts.
     replicates
-        What it takes for independent.
+        What it treats as replicates.
     """
 
     __test__ = False  # for pytest
@@ -84,10 +84,11 @@ class Branch:
         return self.tests[0].question if self.tests else ""
 
     def configured(self, config: Mapping) -> "Branch":
-        """The branch with the test that a configuration chooses, and the files of that test."""
+        """The branch with the test that a configuration chooses, which has files for contrasts."""
         chosen = config.get(self.name, {}).get("test")
         tests = tuple(test for test in self.tests if chosen in (None, test.name))[:1]
-        return replace(self, tests=tests, files=self.files | (tests[0].files if tests else {}))
+        files = tests[0].files if tests and config["contrasts"] else {}
+        return replace(self, tests=tests, files=self.files | files)
 
 
 REGISTRY = {

@@ -14,8 +14,9 @@ import pandas as pd
 PART = 1 << 23
 # Log2 ratios that vary less than this say nothing about a slope.
 LEAST_RATIO = 0.05
-# A side lacks a state that is this much rarer in it than in the other.
-LACKING = 0.05
+# A side lacks a state that is this much rarer in it than in the other, and of which as many cells
+# as this would be expected there.
+LACKING, EXPECTED = 0.05, 10
 
 
 def decode_sums(
@@ -90,7 +91,7 @@ def composition_ratio(decoded: np.ndarray, case: Sequence[bool]) -> np.ndarray:
 
 
 def state_slopes(
-    counts: np.ndarray, ratio: np.ndarray, sides: Sequence[str]
+    counts: np.ndarray, ratio: np.ndarray, design: np.ndarray
 ) -> tuple[float, float, float]:
     """How strongly the samples' expression follows what their composition predicts.
 
@@ -100,8 +101,8 @@ def state_slopes(
         Summed counts, (n_samples, n_genes).
     ratio
         As `composition_ratio` gives it.
-    sides
-        Of each sample.
+    design
+        Design matrix, (n_samples, n_coefficients); its column 1 is the contrast.
 
     Returns
     -------
@@ -113,16 +114,15 @@ def state_slopes(
     """
     share = np.log2((counts + 0.5) / (counts.sum(axis=1, keepdims=True) + 1))
     slopes = []
-    for by in (np.zeros(len(sides), dtype=int), np.unique(sides, return_inverse=True)[1]):
-        x, y = (_centre(values, by).ravel() for values in (np.log2(ratio), share))
+    for columns in (np.delete(design, 1, axis=1), design):
+        x, y = (_residuals(values, columns).ravel() for values in (np.log2(ratio), share))
         slopes.append(_slope(x[x != 0], y[x != 0]))
     return float(np.sqrt(np.mean(np.log2(ratio) ** 2))), slopes[0], slopes[1]
 
 
-def _centre(values: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Values, (n_samples, n_genes), less their means over the samples of a code."""
-    means = np.stack([values[by == code].mean(axis=0) for code in range(by.max() + 1)])
-    return values - means[by]
+def _residuals(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Values, (n_samples, n_genes), less what columns of a design explain."""
+    return values - columns @ np.linalg.lstsq(columns, values, rcond=None)[0]
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
@@ -160,7 +160,8 @@ def sides_alone(
     frequency = cells / cells.sum().clip(lower=1)
     shares, names = {}, {}
     for side, other in (("case", "control"), ("control", "case")):
-        alone = frequency.index[frequency[other] < LACKING * frequency[side]]
+        rare = frequency[other] < LACKING * frequency[side]
+        alone = frequency.index[rare & (frequency[side] * cells[other].sum() >= EXPECTED)]
         of_alone = of_side[of_side["state"].isin(alone) & (of_side["side"] == side)]
         shares[side] = float(frequency.loc[alone, side].sum())
         by_name = of_alone.groupby("name")["n_cells"].sum().sort_values(ascending=False)

@@ -126,7 +126,8 @@ def deep_tests(study: Study, sums, designs: dict, deep: dict, seed: int, folder:
     def adjusted(group: str, least: float) -> pd.DataFrame:
         about, rows = designs[group]
         with h5py.File(decoded) as file:
-            sums = state_adjusted_de.read_decoded(file, group, about["samples"], about["genes"])
+            of_group = group, about["samples"], about["genes"]
+            sums = state_adjusted_de.read_decoded(file, *of_group, study.sides)
         return state_adjusted_de.compare_group(rows, about, *sums, least)[0]
 
     def posterior(group: str) -> pd.DataFrame:

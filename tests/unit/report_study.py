@@ -197,9 +197,9 @@ class Study:
         calls = join_calls([table.assign(branch=branch) for (branch, _), table in de.items()])
         calls.to_parquet(self.path("calls", "calls.parquet"), index=False)
 
-    def write_of_branches(self, branches, cells, genes, n_samples, on_gpu):
+    def write_of_branches(self, branches, cells, genes, n_samples, contrasts, on_gpu):
         """The further files of the branches."""
-        chosen = [REGISTRY[name].configured({}) for name in branches]
+        chosen = [REGISTRY[name].configured({"contrasts": contrasts}) for name in branches]
         files = {key: file for branch in chosen for key, file in branch.files.items()}
         if "variable_genes" in files:
             chosen = pd.DataFrame({"gene_id": genes, "gene_name": genes})
@@ -234,7 +234,7 @@ class Study:
             leak = leak.assign(leak=[0.01, 0.14])
             leak.to_csv(self.path("leak", files["leak"]), sep="\t", index=False)
             self.files["diagnosis"] = []
-            for contrast in CONTRASTS:
+            for contrast in contrasts:
                 groups = {"group": ["all", "T cell"], "composition": 0.2, "slope": [1.4, np.nan]}
                 groups |= {"slope_within": [0.9, np.nan], "case_alone": [0.14, 0]}
                 groups |= {"control_alone": 0.0, "alone": ["case: B cell (14%)", ""]}
@@ -322,7 +322,7 @@ def write_study(
     study.write_runs(runs, cells, genes, failing)
     study.write_labels(cells, embedding)
     study.write_tests(genes, contrasts, testing)
-    study.write_of_branches(branches, cells, genes, len(samples), on_gpu)
+    study.write_of_branches(branches, cells, genes, len(samples), contrasts, on_gpu)
     versions = study.path("version", "scvi.yml")
     versions.write_text('scvi:\n  scvi-tools: "1.4.2"\n  PyTorch: "2.13.0"\n')
     study.path("source", "samples.tsv").write_text("run\tsample\n")

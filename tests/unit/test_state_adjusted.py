@@ -108,19 +108,23 @@ def test_treat_calls_no_change_that_is_too_small():
     assert (treat["PValue"] >= plain["PValue"])[plain["FDR"] <= 0.05].all()
 
 
-def test_slopes_tell_where_the_response_is():
+def test_slopes_show_where_the_response_is():
     rng = np.random.default_rng(3)
     log_ratio = rng.normal(0, 0.5, (6, 300))
-    level, sides = rng.gamma(2, 500, 300), np.where(CASE, "case", "control")
-    follows = level * 2**log_ratio
-    spread, *slopes = state_slopes(follows, 2**log_ratio, sides)
+    follows = rng.gamma(2, 500, 300) * 2**log_ratio
+    spread, *slopes = state_slopes(follows, 2**log_ratio, DESIGN)
     assert spread == pytest.approx(0.5, rel=0.1) and slopes == pytest.approx([1, 1], abs=0.05)
     # The states of the case move half of the way, so that its genes follow them too steeply.
     moved = np.where(CASE, 1.0, -1.0)[:, None] * rng.normal(0, 0.5, 300)
     steep = follows * 2 ** (2 * moved)
-    _, every, inside = state_slopes(steep, 2 ** (log_ratio + moved), sides)
+    _, every, inside = state_slopes(steep, 2 ** (log_ratio + moved), DESIGN)
     assert every > inside + 0.3 and inside == pytest.approx(1, abs=0.05)
-    assert np.isnan(state_slopes(follows, np.ones((6, 300)), sides)[1:]).all()
+    # A covariate that composition follows is no response to the contrast.
+    other = np.array([1.0, 0, 0, 1, 0, 0])
+    by_other = 2 ** (log_ratio + other[:, None] * rng.normal(0, 2, 300))
+    *_, inside = state_slopes(follows, by_other, np.column_stack([DESIGN, other]))
+    assert inside == pytest.approx(1, abs=0.05)
+    assert np.isnan(state_slopes(follows, np.ones((6, 300)), DESIGN)[1:]).all()
 
 
 def test_cells_that_a_side_lacks_are_named():
@@ -144,8 +148,9 @@ def test_cells_that_a_side_lacks_are_named():
     assert name_alone(states, "all", about)[2] == "case: B cell (61%); control: T cell (10%)"
     case, control, _ = name_alone(states, "B cell", about)
     assert (case, control) == (pytest.approx(61 / 91), 0)
-    # A side without any cell of the group lacks them all.
-    assert name_alone(states[states["sample"] == "a"], "all", about)[0] == pytest.approx(1)
+    # Few cells may lack a state by chance.
+    few = states.assign(n_cells=(states["n_cells"] + 9) // 10)
+    assert name_alone(few, "all", about)[:2] == (0, 0)
 
 
 def test_each_side_is_decoded_as_its_first_samples():
@@ -222,20 +227,26 @@ def test_decoded_file_holds_each_group_and_all(mixed, decoded, trained):
     assert list(stored.var_names) == list(mixed.var_names)
     with h5py.File(decoded) as file:
         names = ["l3", "h2", "l2"]
-        sums, targets = read_decoded(file, "all", names, list(mixed.var_names[[5, 2]]))
-        assert sums.shape == (3, 2, 2) and targets == ["h2", "l3"]
-        assert read_decoded(file, "x", ["h3"], ["ENSG0001"])[1] == ["h1", "h2", "l1", "l3"]
+        sides = {"case": ["l3", "l2"], "control": ["h2", "h3", "h1"]}
+        genes = list(mixed.var_names[[5, 2]])
+        sums, case = read_decoded(file, "all", names, genes, sides)
+        assert sums.shape == (3, 3, 2) and case.tolist() == [True, False, False]
+        # As a sample of the design that has no cells of the group.
+        assert read_decoded(file, "x", ["h3"], ["ENSG0001"], sides)[0].shape == (1, 3, 1)
+        # The half of a null split that cells were not decoded as.
+        halves = {"case": ["l3"], "control": ["l2"]}
+        assert read_decoded(file, "x", ["l2"], ["ENSG0001"], halves)[1].tolist() == [True]
     own = (mixed.obs["sample"] == "l3").to_numpy()
     model, latent, depths = trained
     direct = decode_sums(model, latent[own], depths[own], np.zeros(own.sum(), int), 1, "h2")[0]
-    np.testing.assert_allclose(sums[0, 0], direct[[5, 2]], rtol=1e-4)
+    np.testing.assert_allclose(sums[0, 1], direct[[5, 2]], rtol=1e-4)
 
 
-def test_the_mixture_is_accounted_for(mixed, decoded, sum_all, group_design):
+def test_the_mixture_is_accounted_for(mixed, decoded, sum_all, group_design, sides):
     """Markers of the types change in total only; what was planted changes at equal state."""
     about, sums = group_design(mixed), sum_all(mixed)
     with h5py.File(decoded) as file:
-        given = read_decoded(file, "all", about["samples"], about["genes"])
+        given = read_decoded(file, "all", about["samples"], about["genes"], sides)
     table, slopes = compare_group(sums, about, *given)
     table, total = table.set_index("gene_name"), compare_totals(sums, about).set_index("gene_name")
     markers = [f"G{at}" for at in range(20, 60) if f"G{at}" in table.index]
@@ -267,7 +278,7 @@ def test_leak_of_states_that_follow_the_genes(mixed, trained, monkeypatch):
     """Latent spaces from which the planted change can be read give it back as the leak."""
 
     def decode(model, latent, *rest):
-        return latent.sum(axis=0, keepdims=True)
+        return latent.sum(axis=0, keepdims=True) + 1e-9
 
     monkeypatch.setattr("decode_states.decode_sums", decode)
     monkeypatch.setattr(

@@ -601,3 +601,25 @@ def test_a_training_shorter_than_a_sample_and_a_gpu_that_is_not_measured(model, 
     assert summary["device"] == training["device_name"]
     told = describe_samples(make_samples(True).iloc[:0], None)
     assert set(told.values()) == {None}
+
+
+def test_a_fault_of_the_telemetry_ends_no_training(model, tmp_path, monkeypatch):
+    """Whatever fails, the tables are whole and the reason is in the summary."""
+    output = SimpleNamespace(**{key: tmp_path / name for key, name in FILES.items()})
+
+    def fail(*_):
+        raise KeyError("traceEvents")
+
+    monkeypatch.setattr("latere.telemetry.files.profile_steps", fail)
+    training = {"device": "cpu", "device_name": "CPU", "loop": "lean"}
+    write_telemetry(model, training, Sampler(), output)
+    assert read_tsv(output.kernels).empty and pd.read_parquet(output.samples).empty
+    reasons = json.loads(output.telemetry.read_text())["reasons"]
+    assert "KeyError('traceEvents')" in reasons["telemetry"]
+
+    def lack():
+        raise AttributeError("nvmlInit")
+
+    with Sampler(open_device=lack) as sampler:
+        pass
+    assert "AttributeError" in sampler.why_not

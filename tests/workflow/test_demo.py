@@ -195,7 +195,9 @@ def test_false_discoveries_and_power_are_told(demo):
         rows = truth.set_index(["contrast", "branch"]).loc[key]
         assert {"all", "T cell", "Monocyte"} <= set(rows["group"])
         assert set(rows["question"]) == {"total change", "change at equal state"}
-        assert (rows["leak"].abs() < 0.5).any() == (key[1] == "deep")
+        leaks = rows["leak"].notna() & (rows["true_de"] > 0)
+        equal = rows["question"] == "change at equal state"
+        assert (leaks == (equal & (key[1] == "deep") & (rows["true_de"] > 0))).all()
         assert rows["power"].between(0, 1).all()
         assert (rows["fdp"].between(0, 1) | (rows["called"] == 0)).all()
 

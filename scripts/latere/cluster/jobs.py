@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from latere.cluster.sizes import Shape, Sizes
+from latere.design import decoded_as
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Job:
     def contrasts(self) -> int:
         """Number of contrasts of the study."""
         return len(self.sizes.study.contrasts)
+
+    @property
+    def decoded_as(self) -> int:
+        """Number of samples that cells are decoded as."""
+        study = self.sizes.study
+        return len(decoded_as({contrast: study.sides(contrast) for contrast in study.contrasts}))
 
     @property
     def samples(self) -> int:

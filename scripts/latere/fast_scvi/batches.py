@@ -23,8 +23,8 @@ class _Rows(Dataset):
 class Batches:
     """A set of cells in mini-batches.
 
-    Iteration draws the rows on the host, as scvi-tools does. Who draws them elsewhere needs the
-    attributes only.
+    Iteration draws the rows on the host, as scvi-tools does. Steps that draw rows on the device
+    use the attributes only.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from latere.fast_scvi.batches import Batches
 from latere.fast_scvi.device_cells import DeviceCells, registered_counts
 from latere.fast_scvi.steps import Losses, Step, compute
 
-# Work space of cuBLAS on two streams, and what is lost between blocks of memory.
+# Work space of cuBLAS on two streams, and fragmentation of the memory.
 WORKSPACE = 2**29
 
 
@@ -96,7 +96,7 @@ class DeviceStep(Step):
         """Free the memory of the device."""
         self.passes.clear()
         self.__dict__.pop("cells", None)
-        self.module.zero_grad()  # gradients lie in the memory of the graphs
+        self.module.zero_grad()  # gradients are in the memory of the graphs
 
 
 class Pass:
@@ -229,7 +229,7 @@ def needed_bytes(model, batch_size: int) -> int:
 
 
 def why_not_graph(model, batch_size: int, device: torch.device) -> str:
-    """Why the training cannot be captured in CUDA graphs; empty if nothing speaks against it.
+    """Why the training cannot be captured in CUDA graphs; empty if it can be.
 
     Parameters
     ----------

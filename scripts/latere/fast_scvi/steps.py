@@ -1,4 +1,4 @@
-"""How mini-batches are computed: by the unchanged module, or the lean way that a CPU likes."""
+"""How mini-batches are computed: by the unchanged module, or from sparse counts on the CPU."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping

@@ -26,6 +26,10 @@ def collect(inputs: Inputs) -> dict | None:
         "branch": next(branch for branch in inputs.testing if "diagnosis" in branch.files),
         "rows": records(diagnosis),
         "apart": records(diagnosis[apart]),
+        # The composition differs between the sides and hardly within them.
+        "unknown": records(
+            diagnosis[diagnosis["slope_within"].isna() & diagnosis["slope"].notna()]
+        ),
         "alone": records(diagnosis[diagnosis["alone"].notna() & (diagnosis["alone"] != "")]),
         "leak": {"median": leak["leak"].median(), "most": leak["leak"].max()},
         "worst": leak.loc[leak["leak"].idxmax(), "sample"],

@@ -90,6 +90,8 @@ def collect(inputs: Inputs) -> dict | None:
     if not (path := inputs.files.get("gpu")):
         return None
     gpu = read_json(path)
+    if "telemetry" in gpu["reasons"]:
+        return {"gpu": gpu}
     return {
         "gpu": gpu,
         "metrics": describe_metrics(gpu),

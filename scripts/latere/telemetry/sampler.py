@@ -73,6 +73,9 @@ class Sampler:
         except LookupError as error:
             self.why_not = str(error)
             logging.info("no GPU metrics are taken: %s", self.why_not)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
+            self.why_not = f"NVML failed: {error!r}."
+            logging.warning("no GPU metrics are taken", exc_info=True)
         else:
             self.facts = self._gpu.facts()
             self._thread = Thread(target=self._sample, daemon=True)

@@ -86,11 +86,11 @@ def describe_samples(samples: pd.DataFrame, peak: float | None) -> dict:
             return None
         return {"median": round(values.median(), 4), "peak": round(values.max(), 4)}
 
-    told = {name: median_and_peak(samples[name]) for name in METRICS if name != "energy_joules"}
+    values = {name: median_and_peak(samples[name]) for name in METRICS if name != "energy_joules"}
     energy = samples["energy_joules"].max()
-    told["energy_joules"] = None if pd.isna(energy) else round(energy, 1)
+    values["energy_joules"] = None if pd.isna(energy) else round(energy, 1)
     bandwidth = peak and median_and_peak(samples["bandwidth_share"], peak)
-    return told | {"bandwidth_gb_per_s": bandwidth}
+    return values | {"bandwidth_gb_per_s": bandwidth}
 
 
 def describe_steps(model, training: dict, peak: float | None) -> dict:

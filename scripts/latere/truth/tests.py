@@ -246,6 +246,8 @@ def compare_contrasts(contrasts: dict, de: dict, expected, fdr: float) -> pd.Dat
                 if question == TOTAL:
                     truth["one_sided"] = ""
                 about = {"contrast": contrast, "branch": branch, "question": question}
-                compared = compare_tests(table, truth)
+                # A change of composition is part of the total change: none leaks.
+                own = table.drop(columns="log2fc_composition", errors="ignore")
+                compared = compare_tests(own if question == TOTAL else table, truth)
                 rows += [{**about, "stated_fdr": fdr, **row} for row in compared]
     return order_tests(rows)
