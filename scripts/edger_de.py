@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from latere.contract import write_table
-from latere.design import design_matrix
 from latere.edger import quasi_likelihood_test
 from latere.job import run_script, start
+from latere.pseudobulks import make_table, select_rows
 from latere.tables import join_tests
 
 OWN = ["pvalue"]
@@ -35,28 +35,11 @@ def compare_group(sums: ad.AnnData, about: dict, min_log2fc: float = 0) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        By tested gene: gene_id, gene_name, log2fc (case over control), mean_case and
-        mean_control (mean over samples of TMM-scaled counts per 10,000), statistic (F of any
-        change), fdr (Benjamini-Hochberg over the genes of the group), pvalue.
+        As `latere.pseudobulks.make_table` gives it.
     """
-    rows = sums.obs["sample"].astype(str).tolist()
-    sums = sums[[rows.index(name) for name in about["samples"]], about["genes"]]
-    case = np.array(about["sides"]) == "case"
-    design = design_matrix(case, list(about["covariates"].values()))
+    sums, case, design = select_rows(sums, about)
     fitted = quasi_likelihood_test(sums.X.toarray().T, design, 1, min_log2fc)
-    per_10k = fitted.filter(like="cpm_").to_numpy() / 100
-    return pd.DataFrame(
-        {
-            "gene_id": sums.var_names,
-            "gene_name": sums.var["gene_name"].to_numpy(),
-            "log2fc": fitted["logFC"],
-            "mean_case": per_10k[:, case].mean(axis=1),
-            "mean_control": per_10k[:, ~case].mean(axis=1),
-            "statistic": fitted["F"],
-            "fdr": fitted["FDR"],
-            "pvalue": fitted["PValue"],
-        }
-    )
+    return make_table(sums, case, fitted)
 
 
 def main(snakemake):

@@ -15,9 +15,10 @@ import pandas as pd
 from anndata.io import read_elem
 
 from latere.contract import write_table
-from latere.design import MOST_DECODED, design_matrix
+from latere.design import MOST_DECODED
 from latere.edger import quasi_likelihood_test
 from latere.job import run_script, start
+from latere.pseudobulks import make_table, select_rows
 from latere.state_adjusted import composition_ratio, sides_alone, state_slopes
 from latere.tables import ALL, join_tests
 
@@ -102,35 +103,17 @@ def compare_group(
     Returns
     -------
     tests : pandas.DataFrame
-        By tested gene: gene_id, gene_name, log2fc (at equal state, case over control), mean_case
-        and mean_control (per 10,000, at the average composition), statistic (F of any change), fdr
-        (Benjamini-Hochberg over the genes of the group), log2fc_composition (the change that the
-        composition alone predicts), pvalue.
+        As `latere.pseudobulks.make_table` gives it, at equal state and at the average composition;
+        and log2fc_composition, the change that the composition alone predicts.
     slopes : tuple
         As `state_slopes` gives them.
     """
-    rows = sums.obs["sample"].astype(str).tolist()
-    sums = sums[[rows.index(name) for name in about["samples"]], about["genes"]]
-    counts = sums.X.toarray()
-    case = np.array(about["sides"]) == "case"
-    design = design_matrix(case, list(about["covariates"].values()))
-    ratio = composition_ratio(decoded, decoded_case)
+    sums, case, design = select_rows(sums, about)
+    counts, ratio = sums.X.toarray(), composition_ratio(decoded, decoded_case)
     fitted = quasi_likelihood_test(counts.T, design, 1, min_log2fc, ratio.T)
-    per_10k = fitted.filter(like="cpm_").to_numpy() / 100
-    tests = pd.DataFrame(
-        {
-            "gene_id": sums.var_names,
-            "gene_name": sums.var["gene_name"].to_numpy(),
-            "log2fc": fitted["logFC"],
-            "mean_case": per_10k[:, case].mean(axis=1),
-            "mean_control": per_10k[:, ~case].mean(axis=1),
-            "statistic": fitted["F"],
-            "fdr": fitted["FDR"],
-            # By the same design as the change at equal state.
-            "log2fc_composition": np.linalg.lstsq(design, np.log2(ratio), rcond=None)[0][1],
-            "pvalue": fitted["PValue"],
-        }
-    )
+    tests = make_table(sums, case, fitted)
+    # By the same design as the change at equal state.
+    tests["log2fc_composition"] = np.linalg.lstsq(design, np.log2(ratio), rcond=None)[0][1]
     return tests, state_slopes(counts, ratio, design)
 
 
