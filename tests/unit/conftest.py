@@ -50,6 +50,25 @@ def cells() -> ad.AnnData:
     return study
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Train on one thread: small models are faster so, and the numbers are those of one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def counts() -> ad.AnnData:
+    """Cells for small models of scvi-tools."""
+    from scvi_models import simulate_counts
+
+    return simulate_counts()
+
+
 @pytest.fixture(scope="session")
 def sides() -> dict:
     """Case l1 to l3 over control h1 to h3."""

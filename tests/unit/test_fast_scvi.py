@@ -10,24 +10,13 @@ import torch
 from scipy.special import gammaln
 from scvi.distributions import NegativeBinomial
 from scvi.model import SCVI
-from scvi_models import TRAIN, make_model, simulate_counts, train_model
+from scvi_models import TRAIN, make_model, train_model
 
 from latere.fast_scvi import kernels
 from latere.fast_scvi.plan import epochs
 from latere.fast_scvi.steps import LeanStep, ModuleStep, why_not_lean
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def counts():
-    return simulate_counts()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def weights(model):

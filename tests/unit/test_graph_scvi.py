@@ -18,7 +18,7 @@ import torch
 from recorded_graphs import imitate, one_hot
 from scvi.model import SCVI
 from scvi.module import VAE
-from scvi_models import TRAIN, make_model, simulate_counts, train_model
+from scvi_models import TRAIN, make_model, train_model
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.distributions import Distribution
 
@@ -39,17 +39,7 @@ from latere.fast_scvi.steps import ModuleStep
 EAGER = partial(DeviceStep, graph=False)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def counts():
-    return simulate_counts()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
