@@ -171,7 +171,7 @@ def test_no_share_where_cells_are_no_larger_than_empty_droplets():
     given = np.arange(counts.shape[0]) < 10
     droplets, _ = call_cells(counts, given, "filtered", SETTINGS, seed=1)
     droplets.loc[given, "n_counts"] = 10
-    assert "hardly cells" in estimate_ambient(counts, genes(), droplets, 100)["reason"]
+    assert "probably not cells" in estimate_ambient(counts, genes(), droplets, 100)["reason"]
 
 
 def test_the_job_writes_droplets_in_order_and_what_it_did(raw, tmp_path, monkeypatch):
