@@ -15,10 +15,10 @@ from latere.job import hush, run_script, start
 from latere.state_adjusted import decode_sums
 from latere.tables import ALL, UNKNOWN, counts_of, read_by_cell, read_cells, read_parts
 
-# States of the latent space: at most this many, of at least so many cells on average.
+# Maximum number of states, and minimum mean number of cells per state.
 MOST_STATES, CELLS_PER_STATE = 50, 40
-# What is planted to measure the leak: this share of the genes, thinned to this share of the
-# counts, in at most so many cells of each sample.
+# To measure the leak: share of the genes that are changed, share of their counts that is kept, and
+# maximum number of cells per sample.
 PLANTED, THINNED, PLANTED_CELLS = 0.05, 0.5, 300
 
 
@@ -111,7 +111,8 @@ def measure_leak(model, cells: ad.AnnData, seed: int) -> pd.DataFrame:
         expression of the planted genes changes; 0 if the states do not see it, 1 if they hold all.
     """
     rng = np.random.default_rng(seed)
-    planted = rng.random(cells.n_vars) < PLANTED
+    # At least one gene, however small the panel.
+    planted = rng.permutation(cells.n_vars) < max(1, round(PLANTED * cells.n_vars))
     thinned = cells.copy()
     of_planted = planted[thinned.X.indices]
     thinned.X.data[of_planted] = rng.binomial(thinned.X.data[of_planted].astype(int), THINNED)
@@ -134,7 +135,7 @@ def measure_leak(model, cells: ad.AnnData, seed: int) -> pd.DataFrame:
 
 
 def some_of_each(samples: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Which cells to take: at most so many of each sample, boolean (n_cells,)."""
+    """Choose at random at most `most` cells of each sample: boolean, (n_cells,)."""
     rng, chosen = np.random.default_rng(seed), np.zeros(len(samples), dtype=bool)
     for sample in pd.unique(samples):
         own = np.flatnonzero(samples == sample)
@@ -174,7 +175,7 @@ def main(snakemake):
     counted = states.value_counts(sort=False).rename("n_cells").reset_index()
     write_table(counted, output.states, "deep/states.parquet")
     genes = var.loc[testable, ["gene_name"]]
-    # A sample without cells is no batch of the model.
+    # The model has no batch for a sample without cells.
     targets = [sample for sample in params.decoded_as if sample in set(samples)]
     log.info("%d cells are decoded as %d samples", len(obs), len(targets))
     write_decoded(output.decoded, model, latent, depths, groups, samples, targets, genes)

@@ -91,7 +91,7 @@ def count_verdicts(genes: dict[str, Gene], verdicts: dict[str, str], gtf: str | 
         None is kept.
     """
     counts = Counter(
-        (genes[name].biotype or "not told", reason) for name, reason in verdicts.items()
+        (genes[name].biotype or "not given", reason) for name, reason in verdicts.items()
     )
     if KEPT not in verdicts.values():
         found = ", ".join(f"{name} {count:,}" for (name, _), count in counts.most_common(5))

@@ -220,7 +220,7 @@ def test_no_gene_left_is_refused():
     genes = {name: Gene("chr1", 1, "mRNA") for name in "ab"} | {"c": Gene("chr1", 1)}
     verdicts = {"a": OTHER_BIOTYPE, "b": OTHER_BIOTYPE, "c": KEPT}
     counts = count_verdicts(genes, verdicts, "genes.gtf")
-    assert counts == {("mRNA", OTHER_BIOTYPE): 2, ("not told", KEPT): 1}
+    assert counts == {("mRNA", OTHER_BIOTYPE): 2, ("not given", KEPT): 1}
     with pytest.raises(StudyError, match=r" 2 genes .*\(mRNA 2\) \[no-genes\]\n.*filter_biotypes"):
         count_verdicts(
             {name: genes[name] for name in "ab"},

@@ -270,6 +270,10 @@ def test_a_change_hardly_reaches_the_states(mixed, trained):
     assert list(leak["sample"]) == list(pd.unique(mixed.obs["sample"]))
     assert leak["leak"].abs().max() < 0.1
     assert leak.equals(measure_leak(trained[0], mixed, 1))
+    # A panel of a few genes has a leak too.
+    few = mixed[:, :8].copy()
+    small, _ = train(few.copy(), **SMALL, max_epochs=2)
+    assert measure_leak(small, few, 1)["leak"].notna().all()
     chosen = some_of_each(mixed.obs["sample"].to_numpy(dtype=str), 7, 1)
     assert mixed.obs["sample"][chosen].value_counts().tolist() == 6 * [7]
 
